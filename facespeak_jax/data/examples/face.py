@@ -1,0 +1,166 @@
+"""Examples of the face stage: a source, a target, the frames that drive it, and an identity frame."""
+
+import dataclasses
+import io
+import zlib
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+from facespeak_jax.data.pipeline import Example
+from facespeak_jax.data.records import Clips
+from facespeak_jax.data.schema import BadExample, Clip, decode_image
+
+ROLES = ("source", "target", "head", "lips", "identity")
+
+# Rotation of the chroma plane in YIQ, whose first row is luma: hue turns and nothing else moves.
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceExamples:
+    """Makes one example of five images of one person.
+
+    `source` and `target` are frames of one clip. `head` gives the pose and `lips` the mouth of the
+    target: two other frames of the clip when the target is a crossed one, else the target itself
+    under other light, so that motion cannot be read off colours. `identity` comes from another clip
+    of the person where there is one.
+    """
+
+    size: int
+    crossed: float = 0.5  # share of crossed targets where the clip has any
+    strength: float = 1.0  # of every augmentation; 0 switches them off
+
+    def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
+        """uint8 images (size, size, 3) by role, plus:
+
+        `mouth_box`, `eye_box` (4,) of the target; `pose` (3, 3) degrees of source, head and identity
+        and `posed` (3,) whether it is known; `is_crossed` (); `speaker` () int32, a hash. Raises
+        BadExample for a clip of fewer than two frames.
+        """
+        clip = clips[position]
+        if len(clip.frames) < 2:
+            raise BadExample(f"clip {clip.clip_id!r} has one frame; source and target need two")
+        other, moment = _identity_frame(clips, clip, rng, position)
+        chosen = self._choose(clip, rng)
+        encoded = {**chosen.images, "identity": other.frames[moment]}
+        images = {role: self._resized(decode_image(data)) for role, data in encoded.items()}
+        poses = [
+            _pose(clip, chosen.source),
+            _pose(clip, chosen.head),
+            _pose(other, moment),
+        ]
+        example = {role: image.astype(np.float32) / 255 for role, image in images.items()}
+        self._recolour(example, rng)
+        example = {role: np.round(255 * image).astype(np.uint8) for role, image in example.items()}
+        example["identity"] = self._degraded(example["identity"], rng)
+        example |= {
+            "mouth_box": clip.mouth_box[chosen.head],
+            "eye_box": clip.eye_box[chosen.head],
+            "pose": np.stack([pose for pose, _ in poses]),
+            "posed": np.array([known for _, known in poses], np.float32),
+            "is_crossed": np.float32(chosen.crossed),
+            "speaker": np.int32(zlib.crc32(clip.speaker.encode()) & 0x7FFFFFFF),
+        }
+        return mirrored(example) if self.strength and rng.random() < 0.5 else example
+
+    def _choose(self, clip: Clip, rng: np.random.Generator) -> "_Chosen":
+        source = int(rng.integers(len(clip.frames)))
+        if len(clip.crossed_frames) and rng.random() < self.crossed:
+            k = int(rng.integers(len(clip.crossed_frames)))
+            head, lips = int(clip.crossed_head[k]), int(clip.crossed_lips[k])
+            target = clip.crossed_frames[k]
+        else:
+            k = -1
+            head = lips = int((source + rng.integers(1, len(clip.frames))) % len(clip.frames))
+            target = clip.frames[head]
+        images = {
+            "source": clip.frames[source],
+            "target": target,
+            "head": clip.frames[head],
+            "lips": clip.frames[lips],
+        }
+        return _Chosen(images, source, head, k >= 0)
+
+    def _resized(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
+        if image.shape[:2] == (self.size, self.size):
+            return image
+        shape = (self.size, self.size)
+        return np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.LANCZOS))
+
+    def _recolour(self, images: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+        """One change of colour for all; a second, of their own, for the two that only drive."""
+        common = colour_change(rng, self.strength)
+        own = {"head": colour_change(rng, self.strength), "lips": colour_change(rng, self.strength)}
+        for role, image in images.items():
+            matrix, shift = common
+            image = image @ matrix.T + shift
+            if role in own:
+                matrix, shift = own[role]
+                image = image @ matrix.T + shift
+            images[role] = image.clip(0, 1)
+
+    def _degraded(
+        self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "s s 3"]:
+        """Sometimes blurred by a smaller copy, sometimes a poor JPEG: the person is still the same."""
+        size = image.shape[0]
+        if rng.random() < 0.3 * self.strength:
+            small = int(size * rng.uniform(0.4, 0.9))
+            picture = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
+            image = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+        if rng.random() < 0.3 * self.strength:
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(30, 90)))
+            image = decode_image(buffer.getvalue())
+        return image
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    images: dict[str, bytes]
+    source: int  # frame numbers
+    head: int
+    crossed: bool
+
+
+def _identity_frame(
+    clips: Clips, clip: Clip, rng: np.random.Generator, position: int
+) -> tuple[Clip, int]:
+    others = clips.by_speaker(clip.speaker)
+    others = others[others != position]
+    other = clips[int(rng.choice(others))] if len(others) else clip
+    return other, int(rng.integers(len(other.frames)))
+
+
+def _pose(clip: Clip, frame: int) -> tuple[Float32[np.ndarray, " 3"], bool]:
+    return (clip.pose[frame], True) if len(clip.pose) else (np.zeros(3, np.float32), False)
+
+
+def colour_change(
+    rng: np.random.Generator, strength: float
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
+    """A matrix and shift of RGB in [0, 1]: hue, saturation, contrast about mid-grey, brightness."""
+    hue, saturation, contrast, brightness, warmth = strength * rng.uniform(-1, 1, size=5)
+    turn = 0.2 * hue
+    rotation = np.array(
+        [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
+    )
+    chroma = np.diag([1, 1 + 0.3 * saturation, 1 + 0.3 * saturation])
+    balance = np.diag([1 + 0.06 * warmth, 1, 1 - 0.06 * warmth])
+    matrix = (1 + 0.2 * contrast) * balance @ _FROM_YIQ @ rotation @ chroma @ _TO_YIQ
+    return matrix, 0.5 - (1 + 0.2 * contrast) * 0.5 + 0.1 * brightness * np.ones(3)
+
+
+def mirrored(example: Example) -> Example:
+    """The example seen in a mirror: yaw and roll change sign, boxes swap their sides."""
+    example = dict(example)
+    for role in ROLES:
+        example[role] = np.ascontiguousarray(example[role][:, ::-1])
+    for name in ("mouth_box", "eye_box"):
+        x0, y0, x1, y1 = example[name]
+        example[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
+    example["pose"] = example["pose"] * np.array([-1, 1, -1], np.float32)[None, :]
+    return example

@@ -1,0 +1,257 @@
+"""The `heads` corpus: people who never were, each with a face, a voice and something to say."""
+
+import concurrent.futures
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numba
+import numpy as np
+from etils import epath
+from tqdm import tqdm
+
+from facespeak_jax.data import assets, records, schema
+from facespeak_jax.data.heads.appearance import draw_scene
+from facespeak_jax.data.heads.identity import Identity, draw_identity
+from facespeak_jax.data.heads.performance import Performance, perform
+from facespeak_jax.data.heads.render import Frame, HeadRenderer
+from facespeak_jax.data.heads.sentences import sentences
+from facespeak_jax.data.heads.units import ARKIT
+from facespeak_jax.data.heads.visemes import viseme_units
+from facespeak_jax.data.heads.voice import NeuralVoice, Speech, Voice, voice_of
+from facespeak_jax.errors import FaceSpeakError
+from facespeak_jax.speech.text import TextFrontEnd
+
+_CROSSED_EVERY = 4  # one crossed frame for so many frames
+# Units that a crossed frame takes from the frame that gives the visemes.
+_LIPS = np.array([name.startswith(("jaw", "mouth", "tongue", "cheekPuff")) for name in ARKIT])
+
+
+class TooFewPeople(FaceSpeakError):
+    """The corpus cannot give each split a person of its own."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Which clips there are: `people` × `clips` of them, `size` pixels square, all from `seed`.
+
+    The last 6 % of the people are the test split, the 4 % before them validation (at least one
+    each), and each split has sentences of its own. Raises TooFewPeople for less than three.
+    """
+
+    people: int
+    clips: int
+    size: int = 128
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.people < 3 or self.clips < 1:
+            raise TooFewPeople(
+                f"{self.people} people with {self.clips} clips: training, validation and test need "
+                "a person each. Ask for at least 3 people and 1 clip."
+            )
+
+    def people_of(self, split: str) -> range:
+        """The people (0 … people − 1) of "train", "validation" or "test"."""
+        test = self.people - max(1, round(0.06 * self.people))
+        validation = test - max(1, round(0.04 * self.people))
+        return {
+            "train": range(validation),
+            "validation": range(validation, test),
+            "test": range(test, self.people),
+        }[split]
+
+    def text(self, person: int, index: int) -> str:
+        """What a person says in their clip number `index`."""
+        split = next(name for name in records.SPLITS if person in self.people_of(name))
+        texts = _sentences(split, self.seed)
+        rank = person - self.people_of(split).start
+        return texts[(rank * self.clips + index) % len(texts)]
+
+    def clip(self, person: int, index: int) -> schema.Clip:
+        """One clip of the corpus: the same arguments always give the same bytes."""
+        return make_clip(self.seed, person, index, self.size, self.text(person, index))
+
+
+class Heads(records.ClipBuilder):
+    """The tensorflow-datasets builder of a corpus whose finished clips lie in `workplace`."""
+
+    name = "heads"
+
+    def __init__(self, corpus: Corpus, workplace: epath.PathLike, **kwargs):
+        self._corpus, self._workplace = corpus, Path(workplace)
+        super().__init__(**kwargs)
+
+    def clips(self) -> Mapping[str, Iterable[schema.Clip]]:
+        """The clips of each split in the order of people."""
+        return {split: self._finished(split) for split in records.SPLITS}
+
+    def _finished(self, split: str) -> Iterator[schema.Clip]:
+        for person in self._corpus.people_of(split):
+            for index in range(self._corpus.clips):
+                yield _read(_place(self._workplace, person, index))
+
+
+def prepare(people: int, clips: int, size: int, out: epath.PathLike, seed: int, workers: int = 2):
+    """Make a corpus in `out` (as `out/heads/1.0.0`) and return that directory.
+
+    Each finished clip is kept in a work folder beside it until all are there, so that the same
+    call continues where an interrupted one stopped; the same arguments give the same bytes. A
+    progress bar goes to stderr. Raises AssetMissing, TooFewPeople, DataExists.
+    """
+    corpus = Corpus(people, clips, size, seed)
+    for name in assets.ASSETS:
+        assets.resolve(name)  # once here, not by each worker
+    workplace = Path(out) / f".heads-{people}x{clips}-{size}-{seed}"
+    builder = Heads(corpus, workplace, data_dir=os.fspath(out), file_format="array_record")
+    target = epath.Path(builder.data_path)
+    if target.exists():
+        raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
+    workplace.mkdir(parents=True, exist_ok=True)
+    _make_all(corpus, workplace, workers)
+    builder.download_and_prepare()
+    records.index(target)
+    for path in workplace.iterdir():
+        path.unlink()
+    workplace.rmdir()
+    return target
+
+
+def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schema.Clip:
+    """A person of a seed says a text: a pure function of its arguments.
+
+    `index` tells the person's clips apart: scene and motion are drawn from it. Frames are size ×
+    size. Raises AssetMissing, TooLong and the errors of the text front end.
+    """
+    identity, voice = _person(seed, person)
+    phonemes = TextFrontEnd().phonemize(text)
+    speech = _neural_voice().synthesize(phonemes, voice.style, voice.speed)
+    motion = perform((seed, person, index), phonemes, speech.durations, speech.wave)
+    units = np.clip(viseme_units(phonemes, speech.durations) + motion.units, 0, 1)
+    scene = draw_scene(_number(seed, person, index))
+    renderer = HeadRenderer(identity, scene, size)
+    frames = [
+        renderer.render(pose, unit, shift=tuple(shift))
+        for pose, unit, shift in zip(motion.pose, units, motion.shift, strict=True)
+    ]
+    speaker = f"heads-{seed}-{person:05d}"
+    return schema.Clip(
+        clip_id=f"{speaker}-{index:03d}",
+        speaker=speaker,
+        text=text,
+        phonemes=" ".join("_" if symbol == " " else symbol for symbol in phonemes),
+        pose=motion.pose,
+        units=units,
+        voice=voice.coordinates,
+        **_sound(speech),
+        **_truth(frames),
+        **_crossed(renderer, motion, units, np.random.default_rng([seed, person, index, 0x786F])),
+    )
+
+
+def _sound(speech: Speech) -> dict:
+    audio = np.rint(np.clip(speech.wave, -1, 1) * 32767).astype(np.int16)
+    return {"audio": audio, "durations": speech.durations}
+
+
+def _truth(frames: list[Frame]) -> dict:
+    return {
+        "frames": [schema.encode_image(frame.image) for frame in frames],
+        "mouth_box": np.stack([frame.mouth_box for frame in frames]).astype(np.float32),
+        "eye_box": np.stack([frame.eye_box for frame in frames]).astype(np.float32),
+        "landmarks": np.stack([frame.landmarks for frame in frames]).astype(np.float32),
+        "lip_opening": np.array([frame.lip_opening for frame in frames], np.float32),
+    }
+
+
+def _crossed(
+    renderer: HeadRenderer, motion: Performance, units: np.ndarray, rng: np.random.Generator
+) -> dict:
+    """Frames with the head, brows and eyes of one frame and the mouth of another."""
+    count = len(units) // _CROSSED_EVERY
+    heads = rng.integers(len(units), size=count)
+    lips = (heads + rng.integers(1, len(units), size=count)) % len(units)
+    images = []
+    for head, lip in zip(heads, lips, strict=True):
+        mixed = np.where(_LIPS, units[lip], units[head])
+        frame = renderer.render(motion.pose[head], mixed, shift=tuple(motion.shift[head]))
+        images.append(schema.encode_image(frame.image))
+    return {
+        "crossed_frames": images,
+        "crossed_head": heads.astype(np.int32),
+        "crossed_lips": lips.astype(np.int32),
+    }
+
+
+def _number(*parts: int) -> int:
+    """A number that any change of any part changes wholly."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big")
+
+
+@lru_cache(4)
+def _person(seed: int, person: int) -> tuple[Identity, Voice]:
+    identity = draw_identity(_number(seed, person))
+    return identity, voice_of(identity.attributes())
+
+
+@cache
+def _neural_voice() -> NeuralVoice:
+    return NeuralVoice()
+
+
+@cache
+def _sentences(split: str, seed: int) -> list[str]:
+    return sentences(split, seed)
+
+
+def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
+    """Make every clip that is not finished yet."""
+    wanted = [(person, index) for person in range(corpus.people) for index in range(corpus.clips)]
+    missing = [pair for pair in wanted if not _place(workplace, *pair).exists()]
+    progress = tqdm(
+        total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc="heads"
+    )
+    # Spawned, not forked: the network's and the renderer's threads do not survive a fork.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=numba.set_num_threads,
+        initargs=(1,),
+    )
+    seconds = 0.0
+    with progress, pool:
+        jobs = [
+            pool.submit(_make_one, corpus, workplace, person, index, corpus.text(person, index))
+            for person, index in missing
+        ]
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                seconds += job.result()
+                progress.set_postfix_str(f"{seconds / 60:.1f} min of speech", refresh=False)
+                progress.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _make_one(corpus: Corpus, workplace: Path, person: int, index: int, text: str) -> float:
+    """Make one clip and keep it; returns its seconds."""
+    clip = make_clip(corpus.seed, person, index, corpus.size, text)
+    path = _place(workplace, person, index)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(schema.FEATURES.serialize_example(schema.to_record(clip)))
+    unfinished.rename(path)
+    return len(clip.frames) / 25
+
+
+def _place(workplace: Path, person: int, index: int) -> Path:
+    return workplace / f"{person:05d}-{index:03d}.clip"
+
+
+def _read(path: Path) -> schema.Clip:
+    return schema.from_record(schema.FEATURES.deserialize_example_np(path.read_bytes()))

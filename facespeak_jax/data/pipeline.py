@@ -1,0 +1,159 @@
+"""Batches as a pure function of (seed, step): no reader state, the same on one host or many."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Protocol, SupportsIndex, runtime_checkable
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import NamedSharding
+from ml_collections import ConfigDict
+
+from facespeak_jax.data import records
+from facespeak_jax.data.records import Clips
+from facespeak_jax.data.schema import BadExample
+from facespeak_jax.errors import FaceSpeakError
+
+_ATTEMPTS = 32  # clips tried for one example before the data is called bad
+
+Example = dict[str, np.ndarray | np.generic]
+
+
+class BadData(FaceSpeakError):
+    """The data cannot make a batch."""
+
+
+@runtime_checkable
+class ExampleMaker(Protocol):
+    """Makes one example from the clip at `position`: numpy arrays, of the same shapes every time.
+
+    It may read other clips (of the same speaker, say) and draws every random choice from `rng`.
+    Raises BadExample when the clip cannot be used; the pipeline then draws another.
+    """
+
+    def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example: ...
+
+
+class Batches:
+    """`batches[step]` is a dict of stacked arrays that depends on the seed and the step alone.
+
+    Example n of all time is `step * batch + row`. Its clip comes from a reshuffle of every epoch
+    (of each source, mixed by weight), its randomness from (seed, n); a clip that raises BadExample
+    is replaced by one drawn from (seed, n, attempt) and counted in `replaced`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Clips],
+        weights: Sequence[float],
+        example: ExampleMaker,
+        *,
+        seed: int,
+        batch: int,
+        rows: slice = slice(None),
+    ):
+        for clips in sources:
+            if not len(clips):
+                raise BadData(f"{clips.name} is empty")
+        self.batch = batch
+        self.replaced = 0
+        self._sources = sources
+        self._example = example
+        self._seed = seed
+        self._rows = range(batch)[rows]
+        self._lock = threading.Lock()
+        shuffled = [
+            grain.MapDataset.source(_Positions(i, len(clips))).seed(seed + i).shuffle().repeat()
+            for i, clips in enumerate(sources)
+        ]
+        self._schedule = grain.MapDataset.mix(shuffled, list(weights))
+
+    def __len__(self) -> int:
+        return 2**31 - 1
+
+    def __getitem__(self, step: SupportsIndex) -> Example:
+        """This process's rows of the batch of `step`. Raises BadData."""
+        step = step.__index__()
+        made = [self._make(step * self.batch + row)[0] for row in self._rows]
+        try:
+            return {name: np.stack([example[name] for example in made]) for name in made[0]}
+        except ValueError as error:
+            shapes = {name: sorted({e[name].shape for e in made}) for name in made[0]}
+            raise BadData(f"the examples of step {step} differ in shape: {shapes}") from error
+
+    def clip_ids(self, step: int) -> list[str]:
+        """The clips behind this process's rows of `step`."""
+        return [self._make(step * self.batch + row)[1] for row in self._rows]
+
+    def _make(self, n: int) -> tuple[Example, str]:
+        source, position = self._schedule[n]
+        for attempt in range(_ATTEMPTS):
+            rng = np.random.default_rng((self._seed, n, attempt))
+            clips = self._sources[source]
+            if attempt:
+                position = int(rng.integers(len(clips)))
+            try:
+                return self._example(clips, rng, position), clips.clip_ids[position]
+            except BadExample as error:
+                with self._lock:
+                    self.replaced += 1
+                logging.log_first_n(
+                    logging.WARNING, "Replaced clip %s: %s", 20, clips.clip_ids[position], error
+                )
+        raise BadData(
+            f"{_ATTEMPTS} clips of {clips.name} in a row cannot be used; the last was {position}"
+        )
+
+
+class _Positions(Sequence):
+    """(source, 0), (source, 1), …"""
+
+    def __init__(self, source: int, length: int):
+        self._source, self._length = source, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        return self._source, position
+
+
+def batches(
+    config: ConfigDict, example: ExampleMaker, *, split: str, rows: slice = slice(None)
+) -> Batches:
+    """Batches of `config.data` (`paths` mixed by `weights`; `batch`), seeded by `config.seed`."""
+    data = config.data
+    if not data.paths or len(data.paths) != len(data.weights):
+        raise BadData(
+            f"config.data needs at least one path and a weight for each; got paths {data.paths} "
+            f"and weights {data.weights}"
+        )
+    return Batches(
+        [records.open_split(path, split) for path in data.paths],
+        data.weights,
+        example,
+        seed=config.seed,
+        batch=data.batch,
+        rows=rows,
+    )
+
+
+def local_rows(sharding: NamedSharding, batch: int) -> slice:
+    """The rows of a global batch that live on this process's devices."""
+    indices = [index[0] for index in sharding.addressable_devices_indices_map((batch,)).values()]
+    bounds = [index.indices(batch) for index in indices]
+    return slice(min(b[0] for b in bounds), max(b[1] for b in bounds))
+
+
+def to_device(batch: Example, sharding: NamedSharding) -> dict[str, jax.Array]:
+    """This process's rows -> global arrays sharded over their first axis."""
+    return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
+
+
+def prefetch(source: Batches, start: int, stop: int, threads: int) -> Iterator[Example]:
+    """Batches `start` to `stop` in order, made ahead of time by background threads."""
+    steps = grain.MapDataset.range(start, stop).map(source.__getitem__)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return iter(steps.to_iter_dataset(options))

@@ -1,0 +1,181 @@
+"""The generator: a source's feature pyramid, bent by flows that style vectors decide, into frames."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from facespeak_jax.face.convolution import ModulatedConv, activation, depth_to_space, double
+from facespeak_jax.face.encoder import COARSEST
+from facespeak_jax.face.warp import warp
+
+
+class Render(NamedTuple):
+    """Frames and what they were composed of: image = mask · warp(source, flow) + (1 − mask) · rgb."""
+
+    image: Float[Array, "b t h w 3"]  # [−1, 1], not clipped
+    flow: Float[Array, "b t h w 2"]  # where each pixel comes from: displacement in frames
+    mask: Float[Array, "b t h w 1"]  # share of the warped source
+    rgb: Float[Array, "b t h w 3"]  # what was painted instead
+
+
+class FlowHead(nn.Module):
+    """Refines a flow and a mask from features and a style; begins as the identity flow."""
+
+    width: int
+    step: float  # displacement of a unit output, in fractions of the frame
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n h w c"], style: Float[Array, "n s"]
+    ) -> tuple[Float[Array, "n h w 2"], Float[Array, "n h w 1"]]:
+        hidden = activation(ModulatedConv(self.width, dtype=self.dtype, name="hidden")(x, style))
+        small = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
+        out = nn.Conv(3, (1, 1), kernel_init=small, name="out")(hidden.astype(jnp.float32))
+        return self.step * out[..., :2], out[..., 2:]
+
+
+class Level(nn.Module):
+    """One resolution of G: two modulated convolutions, a flow, and the warped source mixed in."""
+
+    width: int
+    resolution: int
+    flow_width: int
+    tent: bool  # warp by matmul
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "n h w c"],
+        source: Float[Array, "b r r {self.width}"],
+        flow: Float[Array, "n r r 2"],
+        styles: dict[str, Float[Array, "n _"]],
+    ) -> tuple[Float[Array, "n r r c2"], Float[Array, "n r r c2"], Float[Array, "n r r 2"]]:
+        """Returns the mixed features, the masked warped source alone, and the refined flow."""
+        x = ModulatedConv(self.width, dtype=self.dtype, name="a")(x, styles["a"])
+        if x.shape[1] < self.resolution:
+            x = double(x)
+        x = activation(x)
+        x = activation(ModulatedConv(self.width, dtype=self.dtype, name="b")(x, styles["b"]))
+        head = FlowHead(self.flow_width, 2.0 / self.resolution, dtype=self.dtype, name="flow")
+        change, logit = head(x, styles["flow"])
+        flow = flow + change
+        batch = source.shape[0]
+        warped = warp(
+            source,
+            flow.reshape(batch, -1, *flow.shape[1:]),
+            method="tent" if self.tent else "gather",
+        ).reshape(x.shape)
+        mask = nn.sigmoid(logit).astype(self.dtype)
+        return mask * warped + (1 - mask) * x, mask * warped, flow
+
+
+class Generator(nn.Module):
+    """StyleGAN-like decoder G that warps the source's pyramid at every scale (after LIA).
+
+    Every layer is styled by one slot: `lip_layers` get f_id + f_lip, all others f_id + f_head. Names
+    are "8a", "8b", "8flow", "16a", …, "image"; slots are chosen by layer, never by place, since where
+    the mouth is depends on the head. Flow layers see the source's own motion f_m beside their slot,
+    so that f_id need not carry the pose that pixels start from.
+
+    The frame is composed at full resolution from the upsampled flow, so pixels of the person's own
+    photograph survive; `plain` keeps LIA's output instead, the sum of colours read off the warped
+    features at each scale.
+    """
+
+    widths: tuple[int, ...] = (192, 128, 64, 48)  # of the maps at 8, 16, 32, …: the encoder's
+    flow_width: int = 32  # hidden channels of the flow heads
+    lip_layers: tuple[str, ...] = ("16b", "32b", "32flow", "64b", "64flow", "image")
+    plain: bool = False  # LIA's accumulated colours instead of composition in image space
+    tent_below: int = 0  # maps of less than this resolution are warped by matmul
+    dtype: Any = jnp.float32
+
+    def layers(self) -> tuple[str, ...]:
+        """Names of all styled layers, in order."""
+        resolutions = [COARSEST * 2**level for level in range(len(self.widths))]
+        return (*(f"{r}{part}" for r in resolutions for part in ("a", "b", "flow")), "image")
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "b h w 3"],
+        pyramid: tuple[Float[Array, "b _ _ _"], ...],
+        source_motion: Float[Array, "b s"],
+        head_slot: Float[Array, "b t s"],
+        lip_slot: Float[Array, "b t s"],
+    ) -> Render:
+        """Renders t frames of each source; raises ValueError where sizes do not belong together."""
+        self._check(image, pyramid)
+        batch, frames = head_slot.shape[:2]
+        n = batch * frames
+        slots = {name: head_slot.reshape(n, -1) for name in self.layers()}
+        slots |= {name: lip_slot.reshape(n, -1) for name in self.lip_layers}
+        origin = jnp.repeat(source_motion, frames, axis=0)
+
+        start = self.param("start", nn.initializers.normal(1.0), (COARSEST,) * 2 + self.widths[:1])
+        x = jnp.broadcast_to(start[None].astype(self.dtype), (n, *start.shape))
+        flow = jnp.zeros((n, COARSEST, COARSEST, 2))
+        colours = jnp.zeros((n, COARSEST, COARSEST, 3))
+        for level, source in enumerate(pyramid):
+            r = COARSEST * 2**level
+            styles = {part: slots[f"{r}{part}"] for part in ("a", "b", "flow")}
+            styles["flow"] = jnp.concatenate([styles["flow"], origin], axis=-1)
+            block = Level(
+                self.widths[level], r, self.flow_width, r < self.tent_below, self.dtype, name=f"level{r}"
+            )
+            flow, colours = (double(flow), double(colours)) if level else (flow, colours)
+            x, warped, flow = block(x, source, flow, styles)
+            if self.plain:
+                colours = colours + self._colour(warped, f"colour{r}")
+        if self.plain:
+            return self._accumulated(image, flow, colours, frames)
+        return self._composed(image, x, flow, slots["image"], frames)
+
+    def _check(self, image: jax.Array, pyramid: tuple[jax.Array, ...]) -> None:
+        expected = [(COARSEST * 2**level, width) for level, width in enumerate(self.widths)]
+        if [(level.shape[1], level.shape[3]) for level in pyramid] != expected:
+            shapes = [level.shape for level in pyramid]
+            raise ValueError(f"pyramid {shapes} is not of (resolution, width) {expected}")
+        if image.shape[1] % expected[-1][0]:
+            raise ValueError(f"image of {image.shape[1]} pixels over maps of {expected[-1][0]}")
+        if unknown := set(self.lip_layers) - set(self.layers()):
+            raise ValueError(f"lip_layers {sorted(unknown)} are not among {self.layers()}")
+
+    def _colour(self, warped: Float[Array, "n r r c"], name: str) -> Float[Array, "n r r 3"]:
+        return nn.Conv(3, (1, 1), name=name)(warped.astype(jnp.float32))
+
+    def _composed(
+        self,
+        image: Float[Array, "b h w 3"],
+        x: Float[Array, "n r r c"],
+        flow: Float[Array, "n r r 2"],
+        slot: Float[Array, "n s"],
+        frames: int,
+    ) -> Render:
+        patch = image.shape[1] // x.shape[1]
+        x = activation(ModulatedConv(x.shape[-1], dtype=self.dtype, name="image")(x, slot))
+        # Colour and mask are painted at full resolution: teeth are finer than the feature map.
+        out = nn.Conv(4 * patch**2, (3, 3), dtype=self.dtype, name="paint")(x)
+        out = depth_to_space(out.astype(jnp.float32), patch)
+        while flow.shape[1] < image.shape[1]:
+            flow = double(flow)
+        flow, out = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, out))
+        rgb, mask = out[..., :3], nn.sigmoid(out[..., 3:] + 1.0)  # begins as mostly the photograph
+        warped = warp(image.astype(jnp.float32), flow)
+        return Render(mask * warped + (1 - mask) * rgb, flow, mask, rgb)
+
+    def _accumulated(
+        self,
+        image: Float[Array, "b h w 3"],
+        flow: Float[Array, "n r r 2"],
+        colours: Float[Array, "n r r 3"],
+        frames: int,
+    ) -> Render:
+        while flow.shape[1] < image.shape[1]:
+            flow, colours = double(flow), double(colours)
+        flow, colours = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, colours))
+        return Render(colours, flow, jnp.zeros_like(colours[..., :1]), colours)

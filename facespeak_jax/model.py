@@ -1,0 +1,228 @@
+"""FaceSpeak: every part of the system as one Linen module; the parts are the keys of its parameters.
+
+A part that the config leaves out is absent, so a stage builds, trains and stores only what it needs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from facespeak_jax.errors import FaceSpeakError
+from facespeak_jax.face.encoder import VisualEncoder
+from facespeak_jax.face.generator import Generator, Render
+from facespeak_jax.face.motion_basis import Motion, MotionBasis
+from facespeak_jax.motion.lip_mapper import LipMapper
+from facespeak_jax.motion.reducer import NoiseReducer
+from facespeak_jax.motion.sampler import MotionField, MotionPrior
+from facespeak_jax.speech.decoder import MelDecoder
+from facespeak_jax.speech.durations import DurationPredictor
+from facespeak_jax.speech.encoder import TextEncoder, VoiceCode
+from facespeak_jax.speech.vocoder import HiFiGAN, ISTFTVocoder
+
+PARTS: dict[str, type[nn.Module]] = {
+    "encoder": VisualEncoder,
+    "motion_basis": MotionBasis,
+    "generator": Generator,
+    "voice_code": VoiceCode,
+    "text_encoder": TextEncoder,
+    "durations": DurationPredictor,
+    "mel_decoder": MelDecoder,
+    "lip_mapper": LipMapper,
+    "reducer": NoiseReducer,
+    "motion_prior": MotionPrior,
+    "motion_field": MotionField,
+}  # and "vocoder", which is one of:
+VOCODERS: dict[str, type[nn.Module]] = {"istft": ISTFTVocoder, "hifigan": HiFiGAN}
+NUMBERS = ("size", "mel_mean", "mel_std")  # facts about the model that no part is constructed with
+
+
+class BadModelConfig(FaceSpeakError):
+    """A model config names a part or an argument that does not exist."""
+
+
+class FaceSpeak(nn.Module):
+    """The parts under their names. Shapes: B people, L phonemes, M mel frames, T = M/4 video frames.
+
+    Every method runs one part: `model.apply({"params": params}, image, method="encode")`.
+    """
+
+    encoder: nn.Module | None = None
+    motion_basis: nn.Module | None = None
+    generator: nn.Module | None = None
+    voice_code: nn.Module | None = None
+    text_encoder: nn.Module | None = None
+    durations: nn.Module | None = None
+    mel_decoder: nn.Module | None = None
+    vocoder: nn.Module | None = None
+    lip_mapper: nn.Module | None = None
+    reducer: nn.Module | None = None
+    motion_prior: nn.Module | None = None
+    motion_field: nn.Module | None = None
+
+    def encode(
+        self, image: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b s"], tuple[Float[Array, "b _ _ _"], ...]]:
+        """Image in [-1, 1] -> style f and its feature pyramid, coarse to fine."""
+        return self.encoder(image)
+
+    def split(self, f: Float[Array, "*b s"]) -> Motion:
+        """f -> coefficients, motion f_m and identity f_id = f − f_m."""
+        return self.motion_basis(f)
+
+    def head_motion(self, alpha: Float[Array, "*b d"]) -> Float[Array, "*b s"]:
+        """α_head -> f_head."""
+        return self.motion_basis.head_motion(alpha)
+
+    def lip_motion(self, alpha: Float[Array, "*b d"]) -> Float[Array, "*b s"]:
+        """α_lip -> f_lip."""
+        return self.motion_basis.lip_motion(alpha)
+
+    def render(
+        self,
+        image: Float[Array, "b h w 3"],
+        pyramid: tuple[Float[Array, "b _ _ _"], ...],
+        source_motion: Float[Array, "b s"],
+        head_slot: Float[Array, "b t s"],
+        lip_slot: Float[Array, "b t s"],
+    ) -> Render:
+        """A source and T styles -> T frames; head_slot = f_id + f_head, lip_slot = f_id + f_lip."""
+        return self.generator(image, pyramid, source_motion, head_slot, lip_slot)
+
+    def voice(self, identity: Float[Array, "b s"], *, train: bool = False) -> Float[Array, "b v"]:
+        """f_id -> voice code."""
+        return self.voice_code(identity, train=train)
+
+    def voice_coordinates(self, code: Float[Array, "b v"]) -> Float[Array, "b k"]:
+        """Voice code -> the coordinates of the known voices."""
+        return self.voice_code.voice(code)
+
+    def text(
+        self,
+        tokens: Int[Array, "b l"],
+        lengths: Int[Array, " b"],
+        code: Float[Array, "b v"],
+        *,
+        train: bool = False,
+    ) -> tuple[Float[Array, "b l c"], Float[Array, "b l 80"]]:
+        """Phonemes -> e_t and the mel prior of each phoneme."""
+        return self.text_encoder(tokens, lengths, code, train=train)
+
+    def log_durations(
+        self,
+        e_t: Float[Array, "b l c"],
+        lengths: Int[Array, " b"],
+        code: Float[Array, "b v"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b l"]:
+        """e_t -> log(1 + mel frames) of each phoneme."""
+        return self.durations(e_t, lengths, code, train=train)
+
+    def mel_velocity(
+        self,
+        x_t: Float[Array, "b m 80"],
+        t: Float[Array, " b"],
+        text: Float[Array, "b m c"],
+        code: Float[Array, "b v"],
+        mel_lengths: Int[Array, " b"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b m 80"]:
+        """The OT-CFM velocity of the normalised log-mel."""
+        return self.mel_decoder(x_t, t, text, code, mel_lengths, train=train)
+
+    def vocode(
+        self, mel: Float[Array, "b m 80"], lengths: Int[Array, " b"] | None = None
+    ) -> Float[Array, "b n"]:
+        """Normalised log-mel -> wave of 160·M samples."""
+        return self.vocoder(mel, lengths)
+
+    def lips(
+        self,
+        text: Float[Array, "b m c"],
+        prior: Float[Array, "b m 80"],
+        loudness: Float[Array, "b m"],
+        lengths: Int[Array, " b"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b t d"]:
+        """Upsampled text and energy -> α_lip; `lengths` in video frames."""
+        return self.lip_mapper(text, prior, loudness, lengths, train=train)
+
+    def reduce(
+        self, alpha_head: Float[Array, "b t d"], lengths: Int[Array, " b"]
+    ) -> Float[Array, "b t c"]:
+        """α_head -> the standardised motion code f_c."""
+        return self.reducer.encode(alpha_head, lengths)
+
+    def restore(
+        self, code: Float[Array, "b t c"], lengths: Int[Array, " b"]
+    ) -> Float[Array, "b t d"]:
+        """f_c -> α_head."""
+        return self.reducer.decode(code, lengths)
+
+    def motion_mean(
+        self,
+        text: Float[Array, "b t c"],
+        source: Float[Array, "b d"],
+        lengths: Int[Array, " b"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b t k"]:
+        """Text at 25 Hz and the portrait's α_head -> μ, the mean of the noise that motion starts from."""
+        return self.motion_prior(text, source, lengths, train=train)
+
+    def motion_velocity(
+        self,
+        x: Float[Array, "b t k"],
+        time: Float[Array, " b"],
+        mu: Float[Array, "b t k"],
+        source: Float[Array, "b d"],
+        history: Float[Array, "b p k"],
+        history_mask: Bool[Array, "b p"],
+        lengths: Int[Array, " b"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b t k"]:
+        """The OT-CFM velocity of the motion code."""
+        return self.motion_field(x, time, mu, source, history, history_mask, lengths, train=train)
+
+
+def build(config: Mapping[str, Any], *, dtype: Any = jnp.float32) -> FaceSpeak:
+    """The model with the parts of `config` (part -> constructor arguments), computing in `dtype`.
+
+    The vocoder's arguments hold its `kind`, too: istft or hifigan. Raises BadModelConfig.
+    """
+    known = (*PARTS, "vocoder", *NUMBERS)
+    unknown = [name for name in config if name not in known]
+    if unknown:
+        raise BadModelConfig(f"no part {', '.join(unknown)}; there are {', '.join(known)}")
+    return FaceSpeak(
+        **{name: part(name, config[name], dtype) for name in config if name not in NUMBERS}
+    )
+
+
+def part(name: str, config: Mapping[str, Any], dtype: Any = jnp.float32) -> nn.Module:
+    """One part from its constructor arguments. Raises BadModelConfig."""
+    arguments = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+    }
+    if name == "vocoder":
+        kind = arguments.pop("kind", None)
+        if kind not in VOCODERS:
+            raise BadModelConfig(f"vocoder.kind is {kind!r}; it must be {' or '.join(VOCODERS)}")
+        module = VOCODERS[kind]
+    else:
+        module = PARTS[name]
+    if "dtype" in module.__dataclass_fields__:
+        arguments["dtype"] = dtype
+    try:
+        return module(**arguments)
+    except TypeError as error:
+        allowed = [f for f in module.__dataclass_fields__ if f not in ("dtype", "parent", "name")]
+        raise BadModelConfig(
+            f"model.{name} = {dict(config)}: {error}; the arguments are {', '.join(allowed)}"
+        ) from error

@@ -1,0 +1,55 @@
+"""What a training stage is: the loop knows stages only through this Protocol."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Float32, UInt8
+from ml_collections import ConfigDict
+
+from facespeak_jax.data.pipeline import ExampleMaker
+
+Params = dict[str, dict[str, Any]]  # group ("model", "critic", "frozen") -> part -> parameters
+Batch = dict[str, Array]
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Outputs(NamedTuple):
+    """What `Stage.loss` gives beside the loss: metrics to average, and what `critic_loss` needs."""
+
+    metrics: Metrics
+    carry: Any = None
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One training stage; constructed from the whole config (`config.model`, `config.loss`, …).
+
+    `params` is always the whole dictionary of groups. `loss` is differentiated with respect to
+    `params["model"]` alone, `critic_loss` with respect to `params["critic"]` alone; "frozen" holds
+    upstream parts that are only applied. `init`, `loss` and `critic_loss` are pure and are jitted
+    by the loop; `eval` is called on device arrays outside jit and jits what it needs. A part whose
+    gradient is exactly zero in a step is left untouched by the optimizer, so a loss may train
+    parts in turn. Upstream weights are put in by the loop after `init`.
+    """
+
+    config: ConfigDict
+    has_critic: bool
+
+    def example(self) -> ExampleMaker: ...
+
+    def init(self, key: jax.Array, batch: Batch) -> Params: ...
+
+    def loss(
+        self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[Float[Array, ""], Outputs]: ...
+
+    def critic_loss(
+        self, params: Params, carry: Any, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[Float[Array, ""], Metrics]: ...
+
+    def eval(
+        self, params: Params, batch: Batch, key: jax.Array
+    ) -> tuple[
+        Metrics, dict[str, UInt8[np.ndarray, "h w 3"]], dict[str, Float32[np.ndarray, " n"]]
+    ]: ...

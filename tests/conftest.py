@@ -1,0 +1,16 @@
+"""Strictness for every test: ranks never promote silently; absl flags count as parsed."""
+
+import jax
+import pytest
+from absl import flags
+
+from tests import synthetic
+
+flags.FLAGS.mark_as_parsed()
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A directory of made-up clips: 64 px, 48 frames, 4 + 1 + 1 speakers, two clips each."""
+    return synthetic.write(str(tmp_path_factory.mktemp("corpus")))

@@ -1,0 +1,39 @@
+"""The critic's shapes, and that it can tell two sets of images apart."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from facespeak_jax.face.critic import ImageCritic
+
+
+def test_shapes():
+    critic = ImageCritic(widths=(4, 6, 8))
+    image = jnp.zeros((2, 64, 64, 3))
+    logits, features = critic.apply(critic.init(jax.random.key(0), image), image)
+    assert logits.shape == (2, 8, 8, 1)
+    assert [feature.shape for feature in features] == [(2, 32, 32, 4), (2, 16, 16, 6), (2, 8, 8, 8)]
+
+
+def test_learns_to_tell_noise_from_flat():
+    critic = ImageCritic(widths=(4, 6))
+    key = jax.random.key(0)
+    real = jax.random.uniform(key, (4, 1, 1, 3)) * jnp.ones((4, 16, 16, 3))
+    fake = real + 0.3 * jax.random.normal(key, real.shape)
+    params = critic.init(key, real)
+    optimiser = optax.adam(1e-2)
+    state = optimiser.init(params)
+
+    def loss(p):
+        return (
+            jax.nn.softplus(-critic.apply(p, real)[0]).mean()
+            + jax.nn.softplus(critic.apply(p, fake)[0]).mean()
+        )
+
+    step = jax.jit(jax.value_and_grad(loss))
+    first = step(params)[0]
+    for _ in range(30):
+        _, gradient = step(params)
+        updates, state = optimiser.update(gradient, state)
+        params = optax.apply_updates(params, updates)
+    assert step(params)[0] < 0.5 * first

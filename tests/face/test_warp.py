@@ -1,0 +1,125 @@
+"""The warp against scipy's map_coordinates, its identities, and its gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from facespeak_jax.face.warp import warp
+
+METHODS = ("gather", "tent")
+
+
+def scene(b=2, t=3, h=9, w=7, c=4, reach=0.4, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(b, h, w, c)).astype(np.float32)
+    flow = rng.uniform(-reach, reach, size=(b, t, h, w, 2)).astype(np.float32)
+    return jnp.asarray(features), jnp.asarray(flow)
+
+
+def reference(features, flow):
+    features, flow = np.asarray(features), np.asarray(flow)
+    b, t, h, w, _ = flow.shape
+    out = np.empty((b, t, h, w, features.shape[-1]))
+    for i in range(b):
+        for j in range(t):
+            rows = np.arange(h)[:, None] + flow[i, j, :, :, 1].astype(np.float64) * h
+            columns = np.arange(w)[None, :] + flow[i, j, :, :, 0].astype(np.float64) * w
+            for k in range(features.shape[-1]):
+                plane = features[i, :, :, k].astype(np.float64)
+                out[i, j, :, :, k] = map_coordinates(plane, [rows, columns], order=1, mode="nearest")
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("reach", [0.05, 0.4, 3.0])
+def test_agrees_with_scipy_inside_and_beyond_the_border(method, reach):
+    features, flow = scene(reach=reach)
+    np.testing.assert_allclose(warp(features, flow, method), reference(features, flow), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_zero_flow_is_exactly_identity(method):
+    features, flow = scene()
+    out = warp(features, jnp.zeros_like(flow), method)
+    np.testing.assert_array_equal(out, np.broadcast_to(features[:, None], out.shape))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_whole_pixel_flow_shifts(method):
+    features, flow = scene(h=8, w=8)
+    flow = jnp.zeros_like(flow).at[..., 0].set(2 / 8)
+    out = np.asarray(warp(features, flow, method))
+    np.testing.assert_allclose(out[:, 0, :, :6], features[:, :, 2:], atol=1e-6)
+    np.testing.assert_allclose(out[:, 0, :, 7], features[:, :, 7], atol=1e-6)
+
+
+def test_both_methods_have_the_same_gradients():
+    features, flow = scene(reach=0.2)
+    aim = np.random.default_rng(1).normal(size=(2, 3, 9, 7, 4)).astype(np.float32)
+
+    def gradients(method):
+        return jax.grad(lambda f, v: (warp(f, v, method) * aim).sum(), (0, 1))(features, flow)
+
+    for one, other in zip(gradients("gather"), gradients("tent"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_flow_gradient_is_the_finite_difference(method):
+    rng = np.random.default_rng(2)
+    b, t, h, w, c = 1, 1, 8, 8, 3
+    features = rng.normal(size=(b, h, w, c))
+    # Positions 0.2 to 0.8 between pixels: the bilinear surface is smooth there.
+    whole = rng.integers(-1, 2, size=(b, t, h, w, 2))
+    flow = (whole + rng.uniform(0.2, 0.8, size=whole.shape)) / h
+    aim = rng.normal(size=(b, t, h, w, c))
+    step = 1e-6
+
+    def loss(v):
+        return float((reference64(features, v) * aim).sum())
+
+    got = jax.grad(lambda v: (warp(jnp.float32(features), v, method) * jnp.float32(aim)).sum())(
+        jnp.float32(flow)
+    )
+    for index in [(0, 0, 3, 4, 0), (0, 0, 5, 2, 1), (0, 0, 4, 4, 0), (0, 0, 2, 6, 1)]:
+        up, down = flow.copy(), flow.copy()
+        up[index] += step
+        down[index] -= step
+        expected = (loss(up) - loss(down)) / (2 * step)
+        np.testing.assert_allclose(got[index], expected, rtol=2e-3, atol=2e-3)
+
+
+def reference64(features, flow):
+    """The bilinear sum in float64, written as a loop over pixels."""
+    _, _, h, w, _ = flow.shape
+    out = np.zeros((1, 1, h, w, features.shape[-1]))
+    for i in range(h):
+        for j in range(w):
+            y = np.clip(i + flow[0, 0, i, j, 1] * h, 0, h - 1)
+            x = np.clip(j + flow[0, 0, i, j, 0] * w, 0, w - 1)
+            for row in {int(np.floor(y)), min(int(np.floor(y)) + 1, h - 1)}:
+                for column in {int(np.floor(x)), min(int(np.floor(x)) + 1, w - 1)}:
+                    weight = max(0, 1 - abs(y - row)) * max(0, 1 - abs(x - column))
+                    out[0, 0, i, j] += weight * features[0, row, column]
+    return out
+
+
+def test_gradient_check_in_float64():
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        features = jnp.asarray(rng.normal(size=(1, 6, 6, 2)))
+        weight = jnp.asarray(rng.normal(size=(1, 1, 6, 6, 2)))
+        flow = jnp.asarray((rng.integers(-1, 2, (1, 1, 6, 6, 2)) + 0.5) / 6, dtype=jnp.float32)
+        jax.test_util.check_grads(
+            lambda f: (warp(f, flow) * weight).sum(), (features,), order=1, modes=["rev"]
+        )
+
+
+def test_one_source_serves_its_frames_and_no_other():
+    features, flow = scene(b=3, t=2)
+    together = warp(features, flow)
+    for index in range(3):
+        alone = warp(features[index : index + 1], flow[index : index + 1])
+        np.testing.assert_allclose(together[index : index + 1], alone, atol=1e-6)

@@ -1,0 +1,242 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from facespeak_jax import flow, layers
+from facespeak_jax.motion import sampler
+from facespeak_jax.motion.lip_mapper import LipMapper
+from facespeak_jax.motion.reducer import NoiseReducer
+
+KEY = jax.random.key(0)
+TEXT, HEAD, LATENT = 10, 16, 6
+SMALL = dict(latent=LATENT, width=16, depth=2, heads=2, window=6)
+PRIOR, FIELD = sampler.MotionPrior(**SMALL, kernel=5), sampler.MotionField(**SMALL)
+
+
+def noise(seed, *shape):
+    return jax.random.normal(jax.random.fold_in(KEY, seed), shape)
+
+
+def randomised(params, seed=9):
+    """Zero-initialised outputs would hide what is behind them."""
+    leaves, tree = jax.tree.flatten(params)
+    return tree.unflatten([0.3 * noise(seed + i, *leaf.shape) for i, leaf in enumerate(leaves)])
+
+
+def prior_params(frames=20):
+    return randomised(
+        jax.jit(PRIOR.init)(KEY, noise(1, 1, frames, TEXT), noise(2, 1, HEAD), jnp.array([frames]))
+    )
+
+
+def field_inputs(frames, batch=2, history=True):
+    return (
+        noise(3, batch, frames, LATENT),
+        jnp.full((batch,), 0.4),
+        noise(4, batch, frames, LATENT),
+        noise(5, batch, HEAD),
+        noise(6, batch, sampler.HISTORY, LATENT),
+        jnp.full((batch, sampler.HISTORY), history),
+    )
+
+
+def field_params():
+    return randomised(jax.jit(FIELD.init)(KEY, *field_inputs(12), jnp.array([12, 12])), seed=50)
+
+
+def test_pool_is_the_mean_of_four():
+    x = noise(0, 2, 12, 3)
+    np.testing.assert_allclose(
+        sampler.pool(x), np.asarray(x).reshape(2, 3, 4, 3).mean(2), atol=1e-6
+    )
+
+
+def test_padding_changes_neither_mean_nor_velocity():
+    lengths = jnp.array([20, 13])
+    text, source = noise(1, 2, 20, TEXT), noise(2, 2, HEAD)
+    params = prior_params()
+    bucket = mean_of(params, text, source, lengths)
+    alone = mean_of(params, text[1:, :13], source[1:], lengths[1:])
+    np.testing.assert_allclose(bucket[1:, :13], alone, atol=1e-5)
+
+    x, time, mu, source, history, seen = field_inputs(20)
+    params = field_params()
+    bucket = velocity_of(params, x, time, mu, source, history, seen, lengths)
+    alone = velocity_of(
+        params, x[1:, :13], time[1:], mu[1:, :13], source[1:], history[1:], seen[1:], lengths[1:]
+    )
+    np.testing.assert_allclose(bucket[1:, :13], alone, atol=1e-5)
+    assert float(jnp.abs(bucket[1, 13:]).max()) == 0.0
+
+
+def test_history_counts_only_where_its_mask_says_so():
+    x, time, mu, source, history, seen = field_inputs(12)
+    lengths, params = jnp.array([12, 12]), field_params()
+
+    def velocity(past, there):
+        return velocity_of(params, x, time, mu, source, past, there, lengths)
+
+    other = history + 1.0
+    assert float(jnp.abs(velocity(history, seen) - velocity(other, seen)).max()) > 1e-3
+    np.testing.assert_array_equal(velocity(history, ~seen), velocity(other, ~seen))
+
+
+def test_prior_sees_no_further_than_its_layers_reach():
+    reach = PRIOR.depth * (PRIOR.window + PRIOR.kernel // 2)
+    frames = 2 * reach + 21
+    text, source, lengths = noise(1, 1, frames, TEXT), noise(2, 1, HEAD), jnp.array([frames])
+    params = prior_params()
+    at = frames // 2
+
+    def mean(x):
+        return PRIOR.apply(params, x, source, lengths)[0, at].sum()
+
+    gradient = jax.jit(jax.grad(mean))(text)
+    touched = np.flatnonzero(np.abs(np.asarray(gradient[0])).max(-1) > 0)
+    assert touched.min() >= at - reach and touched.max() <= at + reach
+    assert touched.min() < at - PRIOR.window and touched.max() > at + PRIOR.window
+
+
+mean_of = jax.jit(PRIOR.apply)
+velocity_of = jax.jit(FIELD.apply)
+
+
+def sample(frames, lengths, keys, window=12):
+    mu, source = noise(4, len(lengths), frames, LATENT), noise(5, len(lengths), HEAD)
+    draws = jax.vmap(lambda key: flow.frame_noise(key, frames, LATENT))(keys)
+    return sampler.chain(
+        FIELD,
+        field_params(),
+        layers.hide(mu, layers.mask(lengths, frames)),
+        source,
+        lengths,
+        draws,
+        solver=flow.Euler(),
+        steps=3,
+        window=window,
+    )
+
+
+def test_first_window_is_one_plain_solve():
+    lengths, keys = jnp.array([12]), jax.random.split(KEY, 1)
+    chained = sample(30, jnp.array([30]), keys)[:, :12]
+    mu, source = noise(4, 1, 30, LATENT)[:, :12], noise(5, 1, HEAD)
+    history, seen = jnp.zeros((1, 8, LATENT)), jnp.zeros((1, 8), bool)
+    params = field_params()
+    x0 = mu + flow.frame_noise(keys[0], 12, LATENT)[None]
+    alone = flow.Euler().solve(
+        lambda x, t: FIELD.apply(params, x, t, mu, source, history, seen, lengths), x0, 3
+    )
+    np.testing.assert_allclose(chained, alone, atol=1e-5)
+
+
+def test_second_window_continues_the_first():
+    lengths, keys = jnp.array([24]), jax.random.split(KEY, 1)
+    chained = sample(24, lengths, keys)
+    mu, source = noise(4, 1, 24, LATENT), noise(5, 1, HEAD)
+    params, left = field_params(), jnp.array([12])
+    x0 = (mu + flow.frame_noise(keys[0], 24, LATENT)[None])[:, 12:]
+    history, seen = chained[:, 4:12], jnp.ones((1, 8), bool)
+    again = flow.Euler().solve(
+        lambda x, t: FIELD.apply(params, x, t, mu[:, 12:], source, history, seen, left), x0, 3
+    )
+    np.testing.assert_allclose(chained[:, 12:], again, atol=1e-5)
+
+
+def test_motion_is_the_same_alone_and_in_a_longer_bucket():
+    part = NoiseReducer(head=HEAD, latent=LATENT, width=16)
+    reducer = jax.jit(part.init)(KEY, noise(1, 1, 8, HEAD), jnp.array([8]))
+    params = {
+        "motion_prior": prior_params()["params"],
+        "motion_field": field_params()["params"],
+        "reducer": reducer["params"],
+    }
+    lengths, keys = jnp.array([150, 37]), jax.random.split(KEY, 2)
+    text, source = noise(7, 2, 4 * 200, TEXT), noise(8, 2, HEAD)
+
+    @jax.jit
+    def run(text, source, lengths, keys):
+        return sampler.sample_motion(
+            PRIOR, FIELD, part, params, text, source, lengths, keys, solver=flow.Midpoint(), steps=2
+        )
+
+    bucket = run(text, source, lengths, keys)
+    for row, length in enumerate(lengths.tolist()):
+        rows = slice(row, row + 1)
+        alone = run(text[rows, : 4 * length], source[rows], lengths[rows], keys[rows])
+        np.testing.assert_allclose(bucket[rows, :length], alone, atol=1e-4)
+        assert float(jnp.abs(bucket[row, length:]).max()) == 0.0
+    other = run(text, source, lengths, jax.random.split(jax.random.key(1), 2))
+    assert float(jnp.abs(other - bucket)[0, :150].mean()) > 1e-2
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    """A small field trained on frames of N(mean, deviation) whatever mu, in windows with history."""
+    mean, deviation = jnp.linspace(-1.0, 1.0, LATENT), jnp.linspace(0.3, 1.2, LATENT)
+    field = sampler.MotionField(latent=LATENT, width=32, depth=1, heads=2, window=4)
+    batch, frames = 32, 8
+    lengths, path = jnp.full((batch,), frames), flow.OTCFM()
+    source, seen = jnp.zeros((batch, 2)), jnp.ones((batch, 8), bool)
+    valid = layers.mask(lengths, frames)
+    mu = jnp.zeros((batch, frames, LATENT))
+    optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 800))
+
+    @jax.jit
+    def step(params, state, key):
+        keys = jax.random.split(key, 4)
+        draw = mean + deviation * jax.random.normal(keys[0], (batch, 8 + frames, LATENT))
+        x0 = jax.random.normal(keys[1], (batch, frames, LATENT))
+        t = jax.random.uniform(keys[2], (batch,))
+        here = seen & jax.random.bernoulli(keys[3], 0.5, (batch, 1))
+
+        def loss(p):
+            def velocity(x, time):
+                return field.apply(p, x, time, mu, source, draw[:, :8], here, lengths)
+
+            return path.loss(velocity, x0, draw[:, 8:], t, valid)
+
+        updates, state = optimizer.update(jax.grad(loss)(params), state)
+        return optax.apply_updates(params, updates), state
+
+    params = jax.jit(field.init)(KEY, mu, jnp.zeros(batch), mu, source, mu, seen, lengths)
+    state = optimizer.init(params)
+    for index in range(800):
+        params, state = step(params, state, jax.random.fold_in(KEY, index))
+    return field, params, mean, deviation
+
+
+def test_samples_of_a_gaussian_have_its_mean_and_deviation(gaussian):
+    field, params, mean, deviation = gaussian
+    batch, frames = 128, 24  # three windows, so the history at work is sampled, not given
+    draws = noise(11, batch, frames, LATENT)
+    lengths = jnp.full((batch,), frames)
+    mu, source = jnp.zeros((batch, frames, LATENT)), jnp.zeros((batch, 2))
+    chain = jax.jit(
+        lambda p: sampler.chain(
+            field, p, mu, source, lengths, draws, solver=flow.Midpoint(), steps=8, window=8
+        )
+    )
+    codes = chain(params)
+    for part in (codes[:, :8], codes[:, 16:]):
+        np.testing.assert_allclose(jnp.mean(part, axis=(0, 1)), mean, atol=0.15)
+        np.testing.assert_allclose(jnp.std(part, axis=(0, 1)), deviation, rtol=0.15)
+
+
+def test_lite_is_at_most_four_million_parameters_with_the_mapper():
+    frames, text = 8, noise(1, 1, 32, 160)
+    pooled, lengths, source = sampler.pool(text), jnp.array([frames]), noise(2, 1, HEAD)
+    mu, past = noise(3, 1, frames, 6), noise(4, 1, 8, 6)
+    trees = [
+        jax.eval_shape(sampler.MotionPrior().init, KEY, pooled, source, lengths),
+        jax.eval_shape(
+            sampler.MotionField().init,
+            KEY, mu, jnp.zeros(1), mu, source, past, jnp.ones((1, 8), bool), lengths,
+        ),
+        jax.eval_shape(NoiseReducer().init, KEY, noise(5, 1, frames, HEAD), lengths),
+        jax.eval_shape(LipMapper().init, KEY, text, noise(6, 1, 32, 80), noise(7, 1, 32), lengths),
+    ]  # fmt: skip
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees]
+    assert sum(sizes) <= 4_000_000
