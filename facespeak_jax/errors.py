@@ -66,6 +66,14 @@ class NothingPrepared(FaceSpeakError):
     """Every video given was rejected."""
 
 
+class TextTooLong(FaceSpeakError):
+    """The text is longer than can be said in one clip."""
+
+
+class MissingExtra(FaceSpeakError):
+    """The command needs packages that speaking alone does not."""
+
+
 class WeightsIncomplete(FaceSpeakError):
     """The loaded weights lack parts that the request needs."""
 

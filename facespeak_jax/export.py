@@ -126,7 +126,7 @@ def check_shapes(params: Mapping[str, Any], expected: Mapping[str, Any], name: s
 
 
 def merge(workdirs: Iterable[epath.PathLike], out: epath.PathLike) -> None:
-    """Writes the averaged model parts of each workdir; of a part trained twice, the last one counts.
+    """Writes the averaged model parts of each workdir; of a part trained twice the last counts.
 
     Raises BadWeights if the workdirs disagree about a part's constructor arguments.
     """
@@ -144,7 +144,8 @@ def merge(workdirs: Iterable[epath.PathLike], out: epath.PathLike) -> None:
                 raise BadWeights(
                     f"{workdir} has model.{part} = {arguments}, an earlier one {model[part]}"
                 )
-        params |= checkpoint.load_parts(workdir, checkpoint.model_parts(workdir))
+        trained = [part for part in checkpoint.model_parts(workdir) if part in config["model"]]
+        params |= checkpoint.load_parts(workdir, trained)
     save(out, params, {"model": model, "symbols": list(SYMBOLS)})
 
 

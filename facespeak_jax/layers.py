@@ -288,10 +288,8 @@ class TransformerBlock(nn.Module):
             y = branch(y, valid, train=train)
             y = nn.Dropout(self.dropout)(y, deterministic=not train)
             if condition is not None:
-                gate = Modulation(x.shape[-1], 1, dtype=self.dtype, name=f"{name}_gate")(condition)[
-                    0
-                ]
-                y = y * gate
+                gate = Modulation(x.shape[-1], 1, dtype=self.dtype, name=f"{name}_gate")
+                y = y * gate(condition)[0]
             x = x + y
         return hide(x, valid)
 

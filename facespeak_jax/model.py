@@ -1,6 +1,6 @@
-"""FaceSpeak: every part of the system as one Linen module; the parts are the keys of its parameters.
+"""FaceSpeak: every part of the system as one Linen module; parts are the keys of its parameters.
 
-A part that the config leaves out is absent, so a stage builds, trains and stores only what it needs.
+A part that the config leaves out is absent: a stage builds, trains and stores what it needs.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ PARTS: dict[str, type[nn.Module]] = {
     "motion_field": MotionField,
 }  # and "vocoder", which is one of:
 VOCODERS: dict[str, type[nn.Module]] = {"istft": ISTFTVocoder, "hifigan": HiFiGAN}
-NUMBERS = ("size", "mel_mean", "mel_std")  # facts about the model that no part is constructed with
+NUMBERS = ("size", "mel_mean", "mel_std")  # facts that no part is constructed with
 
 
 class BadModelConfig(FaceSpeakError):
@@ -44,7 +44,7 @@ class BadModelConfig(FaceSpeakError):
 
 
 class FaceSpeak(nn.Module):
-    """The parts under their names. Shapes: B people, L phonemes, M mel frames, T = M/4 video frames.
+    """The parts under their names. B people, L phonemes, M mel frames, T = M/4 video frames.
 
     Every method runs one part: `model.apply({"params": params}, image, method="encode")`.
     """
@@ -172,7 +172,7 @@ class FaceSpeak(nn.Module):
         *,
         train: bool = False,
     ) -> Float[Array, "b t k"]:
-        """Text at 25 Hz and the portrait's α_head -> μ, the mean of the noise that motion starts from."""
+        """Text at 25 Hz and the portrait's α_head -> μ, the mean of the starting noise."""
         return self.motion_prior(text, source, lengths, train=train)
 
     def motion_velocity(
@@ -200,9 +200,8 @@ def build(config: Mapping[str, Any], *, dtype: Any = jnp.float32) -> FaceSpeak:
     unknown = [name for name in config if name not in known]
     if unknown:
         raise BadModelConfig(f"no part {', '.join(unknown)}; there are {', '.join(known)}")
-    return FaceSpeak(
-        **{name: part(name, config[name], dtype) for name in config if name not in NUMBERS}
-    )
+    names = [name for name in config if name not in NUMBERS]
+    return FaceSpeak(**{name: part(name, config[name], dtype) for name in names})
 
 
 def part(name: str, config: Mapping[str, Any], dtype: Any = jnp.float32) -> nn.Module:

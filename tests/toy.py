@@ -96,7 +96,9 @@ class ToyStage:
 
     def _run(self, model, batch, key):
         x = jnp.concatenate([self._image(batch)[:, ::2], batch["noise"]], -1)
-        return self.decoder.apply({"params": model["decoder"]}, x + 0.1 * jax.random.normal(key, x.shape))
+        return self.decoder.apply(
+            {"params": model["decoder"]}, x + 0.1 * jax.random.normal(key, x.shape)
+        )
 
     def init(self, key, batch):
         """All three groups."""

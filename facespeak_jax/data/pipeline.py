@@ -59,7 +59,7 @@ class Batches:
                 raise BadData(f"{clips.name} is empty")
         self.batch = batch
         self.replaced = 0
-        self._sources = sources
+        self.sources = sources
         self._example = example
         self._seed = seed
         self._rows = range(batch)[rows]
@@ -91,7 +91,7 @@ class Batches:
         source, position = self._schedule[n]
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng((self._seed, n, attempt))
-            clips = self._sources[source]
+            clips = self.sources[source]
             if attempt:
                 position = int(rng.integers(len(clips)))
             try:

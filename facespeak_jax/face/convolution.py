@@ -87,7 +87,6 @@ class ModulatedConv(nn.Module):
         channels = x.shape[-1]
         scale = nn.Dense(
             channels,
-            kernel_init=nn.initializers.variance_scaling(0.25, "fan_in", "normal"),
             bias_init=nn.initializers.ones,
             name="scale",
         )(style)

@@ -14,8 +14,8 @@ COARSEST = 8  # the resolution of the coarsest pyramid map
 class VisualEncoder(nn.Module):
     """Residual convolution encoder E_v, after LIA's appearance encoder (Wang et al. 2022).
 
-    Pixels beyond the finest map (8 · 2^(levels − 1)) go into channels first: few-channel convolutions
-    at full resolution cost most of the time and little of the quality.
+    Pixels beyond the finest map (8 · 2^(levels − 1)) go into channels first: convolutions of few
+    channels at full resolution would take most of the time and add little.
     """
 
     style: int = 256  # width S of the style vector
@@ -27,7 +27,10 @@ class VisualEncoder(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b {self.style}"], tuple[Float[Array, "b _ _ _"], ...]]:
-        """Returns f and the maps coarse → fine; image in [−1, 1], square, a multiple of the finest."""
+        """Returns f and the maps coarse → fine; image in [−1, 1], square.
+
+        Raises ValueError if the image is not a multiple of the finest map.
+        """
         finest = COARSEST * 2 ** (len(self.widths) - 1)
         patch, rest = divmod(image.shape[1], finest)
         if image.shape[1] != image.shape[2] or rest or not patch:
@@ -39,5 +42,9 @@ class VisualEncoder(nn.Module):
             x = ResidualDown(width, dtype=self.dtype, name=f"down{COARSEST * 2**level}")(x)
             pyramid.append(x)
         x = ResidualDown(self.bottleneck, dtype=self.dtype, name="down4")(x)
-        f = nn.Dense(self.style, name="style")(x.reshape(x.shape[0], -1).astype(jnp.float32))
+        # Begins small, so that a motion of a few directions is heard beside the identity.
+        small = nn.initializers.variance_scaling(0.5, "fan_in", "truncated_normal")
+        f = nn.Dense(self.style, kernel_init=small, name="style")(
+            x.reshape(x.shape[0], -1).astype(jnp.float32)
+        )
         return f, tuple(reversed(pyramid))

@@ -1,4 +1,4 @@
-"""The generator: a source's feature pyramid, bent by flows that style vectors decide, into frames."""
+"""The generator: frames from a source's feature pyramid, bent by flows that styles decide."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from facespeak_jax.face.warp import warp
 
 
 class Render(NamedTuple):
-    """Frames and what they were composed of: image = mask · warp(source, flow) + (1 − mask) · rgb."""
+    """Frames and their parts: image = mask · warp(source, flow) + (1 − mask) · rgb."""
 
     image: Float[Array, "b t h w 3"]  # [−1, 1], not clipped
     flow: Float[Array, "b t h w 2"]  # where each pixel comes from: displacement in frames
@@ -77,10 +77,10 @@ class Level(nn.Module):
 class Generator(nn.Module):
     """StyleGAN-like decoder G that warps the source's pyramid at every scale (after LIA).
 
-    Every layer is styled by one slot: `lip_layers` get f_id + f_lip, all others f_id + f_head. Names
-    are "8a", "8b", "8flow", "16a", …, "image"; slots are chosen by layer, never by place, since where
-    the mouth is depends on the head. Flow layers see the source's own motion f_m beside their slot,
-    so that f_id need not carry the pose that pixels start from.
+    Every layer is styled by one slot: `lip_layers` get f_id + f_lip, all others f_id + f_head.
+    Names are "8a", "8b", "8flow", "16a", …, "image"; slots are chosen by layer, never by place,
+    since where the mouth is depends on the head. Flow layers see the source's own motion f_m beside
+    their slot, so that f_id need not carry the pose that pixels start from.
 
     The frame is composed at full resolution from the upsampled flow, so pixels of the person's own
     photograph survive; `plain` keeps LIA's output instead, the sum of colours read off the warped
@@ -125,7 +125,12 @@ class Generator(nn.Module):
             styles = {part: slots[f"{r}{part}"] for part in ("a", "b", "flow")}
             styles["flow"] = jnp.concatenate([styles["flow"], origin], axis=-1)
             block = Level(
-                self.widths[level], r, self.flow_width, r < self.tent_below, self.dtype, name=f"level{r}"
+                self.widths[level],
+                r,
+                self.flow_width,
+                r < self.tent_below,
+                self.dtype,
+                name=f"level{r}",
             )
             flow, colours = (double(flow), double(colours)) if level else (flow, colours)
             x, warped, flow = block(x, source, flow, styles)
@@ -164,7 +169,7 @@ class Generator(nn.Module):
         while flow.shape[1] < image.shape[1]:
             flow = double(flow)
         flow, out = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, out))
-        rgb, mask = out[..., :3], nn.sigmoid(out[..., 3:] + 1.0)  # begins as mostly the photograph
+        rgb, mask = out[..., :3], nn.sigmoid(out[..., 3:] + 2.0)  # begins as mostly the photograph
         warped = warp(image.astype(jnp.float32), flow)
         return Render(mask * warped + (1 - mask) * rgb, flow, mask, rgb)
 

@@ -37,13 +37,19 @@ class MotionBasis(nn.Module):
         self.directions = self.param(
             "directions", nn.initializers.normal(1.0), (self.width, self.head + self.lip)
         )
-        self.head_layers = [nn.Dense(self.width) for _ in range(self.depth)] + [nn.Dense(self.head)]
-        self.lip_layers = [nn.Dense(self.width) for _ in range(self.depth)] + [nn.Dense(self.lip)]
+        self.head_layers = self._layers(self.head)
+        self.lip_layers = self._layers(self.lip)
+
+    def _layers(self, directions: int) -> list[nn.Dense]:
+        # α of about the length of f_id from the start: a whisper of motion is learned slowly.
+        loud = nn.initializers.variance_scaling(10.0, "fan_in", "truncated_normal")
+        hidden = [nn.Dense(self.width) for _ in range(self.depth)]
+        return [*hidden, nn.Dense(directions, kernel_init=loud)]
 
     def basis(self) -> Float[Array, "{self.width} d"]:
         """Q (S, head + lip): orthonormal columns, float32, each with a positive diagonal in R."""
         q, r = jnp.linalg.qr(self.directions.astype(jnp.float32))
-        # QR leaves the sign of a column open; without this a checkpoint could flip between backends.
+        # QR leaves the sign of a column open; unfixed, a checkpoint could flip between backends.
         return q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None, :]
 
     def head_motion(self, alpha: Float[Array, "*b {self.head}"]) -> Float[Array, "*b {self.width}"]:

@@ -1,8 +1,8 @@
 """Backward warping of an image or feature map by a flow: the one definition used everywhere.
 
-A pixel (i, j) of the output takes the input's value at the position j + width · flow_x, i + height ·
-flow_y, counted in pixel centres, bilinearly interpolated; positions outside are clamped to the
-border. A flow is a displacement in fractions of the frame, so that the same flow, resized, warps
+A pixel (i, j) of the output takes the input's value at row i + height · flow_y and column j +
+width · flow_x, counted in pixel centres, bilinearly interpolated; positions outside are clamped to
+the border. A flow is a displacement in fractions of the frame, so that the same flow, resized, warps
 every resolution, and a flow of zeros returns the input bit for bit.
 """
 
@@ -23,8 +23,8 @@ def warp(
     """Samples features at every pixel displaced by flow (x, y; fractions of the frame).
 
     One source serves its t flows without being copied. `gather` reads four rows a pixel (fast on a
-    CPU); `tent` multiplies by the matrix of bilinear weights, h·w × h·w (fast on a matrix unit while
-    the map is small). Both give the same numbers to 1e-5.
+    CPU); `tent` multiplies by the matrix of bilinear weights, h·w × h·w (fast on a matrix unit
+    while the map is small). Both give the same numbers to 1e-5.
     """
     h, w = features.shape[1:3]
     flow = flow.astype(jnp.float32)

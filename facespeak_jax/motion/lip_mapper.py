@@ -1,8 +1,9 @@
-"""Text to lips: multi-receptive-field convolutions over the upsampled text at 100 Hz, pooled to 25 Hz.
+"""Text to lips: multi-receptive-field convolutions over the upsampled text at 100 Hz, pooled to 25
+Hz.
 
-The text that drives the voice drives the mouth, so no audio has to be understood again. Inputs are the paper's
-(text embedding, upsampled text feature, mean energy); kernels and dilations are HiFi-GAN V1's, with each
-convolution split into a depthwise and a pointwise one for speed.
+The text that drives the voice drives the mouth, so no audio has to be understood again. Inputs are
+the paper's (text embedding, upsampled text feature, mean energy); kernels and dilations are
+HiFi-GAN V1's, with each convolution split into a depthwise and a pointwise one for speed.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ def energy(mel: Float[Array, "b m k"]) -> Float[Array, "b m"]:
 
 
 class DilatedBranch(nn.Module):
-    """Residual depthwise-separable convolutions of one kernel and growing dilation, (b, m, c) to the same."""
+    """Residual depthwise-separable convolutions of one kernel and growing dilation."""
 
     kernel: int
     dilations: tuple[int, ...]
@@ -39,7 +40,7 @@ class DilatedBranch(nn.Module):
 
 
 class MultiReceptiveField(nn.Module):
-    """The mean of parallel dilated branches of different kernels (Kong et al. 2020, "HiFi-GAN", Sec. 2.2)."""
+    """The mean of parallel branches of different kernels (Kong et al. 2020, "HiFi-GAN")."""
 
     kernels: tuple[int, ...]
     dilations: tuple[int, ...]
@@ -58,10 +59,11 @@ class MultiReceptiveField(nn.Module):
 
 
 class LipMapper(nn.Module):
-    """Upsampled text f~ (b, m, c), mel prior (b, m, 80) and energy (b, m) -> alpha_lip (b, m/4, lip).
+    """Upsampled text f~ (b, m, c), mel prior (b, m, 80) and energy (b, m) -> alpha_lip (b, m/4,
+    lip).
 
-    `lengths` counts video frames, four mel frames each; m must be a multiple of four. Frames beyond `lengths` come
-    back as zeros. Raises ValueError for an m that is not whole video frames.
+    `lengths` counts video frames, four mel frames each; m must be a multiple of four. Frames beyond
+    `lengths` come back as zeros. Raises ValueError for an m that is not whole video frames.
     """
 
     lip: int = 8
@@ -74,7 +76,7 @@ class LipMapper(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many mel frames beyond its own four a video frame's lips can depend on, to either side."""
+        """Mel frames to either side, beyond its own four, that a video frame's lips depend on."""
         return self.stages * (max(self.kernels) // 2) * sum(self.dilations)
 
     @nn.compact

@@ -1,8 +1,9 @@
-"""The noise reducer: a temporal auto-encoder through whose narrow middle only smooth head motion passes.
+"""The noise reducer: a temporal auto-encoder through whose narrow middle only smooth head motion
+passes.
 
-The motion sampler would copy the jitter of per-frame coefficients if it were trained on them. It is trained on the
-standardised code of this auto-encoder instead, and what it samples is decoded back (paper, motion normaliser: L_AE
-is a mean squared error; depth and width are this project's choice).
+The motion sampler would copy the jitter of per-frame coefficients if it were trained on them. It is
+trained on the standardised code of this auto-encoder instead, and what it samples is decoded back
+(paper, motion normaliser: L_AE is a mean squared error; depth and width are this project's choice).
 """
 
 from typing import Any, NamedTuple
@@ -44,14 +45,15 @@ class Standardiser(nn.Module):
         return z * deviation + centre
 
     def surprise(self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array, ""]:
-        """Gaussian negative log-likelihood of x per number; its gradient reaches the two statistics only."""
+        """Gaussian negative log-likelihood of x; its gradient reaches the statistics only."""
         centre, deviation = self._moments()
         z = (jax.lax.stop_gradient(x) - centre) / deviation
         return layers.masked_mean(0.5 * jnp.square(z) + jnp.log(deviation), valid)
 
 
 def low_pass(x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t c"]:
-    """x smoothed in time by (1, 2, 1)/4, with the weights at either end shared among the frames that exist."""
+    """x smoothed in time by (1, 2, 1)/4, with the weights at either end shared among the frames
+    that exist."""
 
     def smooth(y: Float[Array, "b t k"]) -> Float[Array, "b t k"]:
         padded = jnp.pad(y, ((0, 0), (1, 1), (0, 0)))
@@ -92,7 +94,8 @@ class Reduced(NamedTuple):
 
 
 class NoiseReducer(nn.Module):
-    """alpha_head (b, t, head) -> f_c (b, t, latent), mean 0 and deviation 1 a channel -> alpha_head.
+    """alpha_head (b, t, head) -> f_c (b, t, latent), mean 0 and deviation 1 a channel ->
+    alpha_head.
 
     Every array is at 25 frames a second; positions beyond `lengths` come back as zeros.
     """

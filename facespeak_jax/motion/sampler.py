@@ -1,8 +1,9 @@
 """The motion sampler: head motion invented for a sentence, different for every seed.
 
-A prior network reads the text at 25 Hz and gives a mean mu for every frame; a vector field carries noise drawn
-around it, N(mu, I), to a code f_c of the noise reducer (optimal-transport flow matching). Long utterances are
-sampled window by window, each seeing the last frames of the one before.
+A prior network reads the text at 25 Hz and gives a mean mu for every frame; a vector field carries
+noise drawn around it, N(mu, I), to a code f_c of the noise reducer (optimal-transport flow
+matching). Long utterances are sampled window by window, each seeing the last frames of the one
+before.
 
 Gulati et al. 2020, "Conformer" (the block); Lipman et al. 2022 (the flow); paper, motion sampler.
 """
@@ -33,7 +34,8 @@ def pool(x: Float[Array, "b m c"]) -> Float[Array, "b t c"]:
 class ConvolutionModule(nn.Module):
     """Gated pointwise, depthwise in time, pointwise: (b, t, c) to the same.
 
-    Layer norm stands where the Conformer has batch norm, so that a sequence does not depend on its batch.
+    Layer norm stands where the Conformer has batch norm, so that a sequence does not depend on its
+    batch.
     """
 
     kernel: int = 13
@@ -53,7 +55,7 @@ class ConvolutionModule(nn.Module):
 
 
 class ConformerBlock(nn.Module):
-    """Half a feed-forward, attention, convolution, half a feed-forward, each residual; a norm at the end."""
+    """Half a feed-forward, attention, convolution, half a feed-forward, all residual; a norm."""
 
     heads: int = 4
     window: int = REACH
@@ -90,7 +92,7 @@ class ConformerBlock(nn.Module):
 
 
 class MotionPrior(nn.Module):
-    """Text at 25 Hz (b, t, c) and the portrait's alpha_head (b, a) -> mu (b, t, latent), zeros in padding."""
+    """Text at 25 Hz (b, t, c) and the portrait's alpha_head (b, a) -> mu (b, t, latent)."""
 
     latent: int = 6
     width: int = 128
@@ -134,8 +136,9 @@ class MotionPrior(nn.Module):
 class MotionField(nn.Module):
     """Velocity (b, t, latent) of a motion code on its way from noise (t = 0) to motion (t = 1).
 
-    The window's noisy code and mu, preceded by `history` clean frames of the window before where `history_mask` says
-    so, pass transformer blocks with local attention that the flow time and the portrait's alpha_head modulate.
+    The window's noisy code and mu, preceded by `history` clean frames of the window before where
+    `history_mask` says so, pass transformer blocks with local attention that the flow time and the
+    portrait's alpha_head modulate.
     """
 
     latent: int = 6
@@ -203,7 +206,8 @@ def chain(
     steps: int,
     window: int = WINDOW,
 ) -> Float[Array, "b t d"]:
-    """Codes f_c of a whole utterance, sampled from `mu + noise` in windows that each see the end of the last.
+    """Codes f_c of a whole utterance, sampled from `mu + noise` in windows that each see the end of
+    the last.
 
     Windows begin at multiples of `window` whatever the length, so a longer bucket only appends.
     """
@@ -247,10 +251,11 @@ def sample_motion(
     steps: int,
     temperature: float = 1.0,
 ) -> Float[Array, "b t a"]:
-    """Head coefficients alpha_head (25 Hz) for upsampled text features (100 Hz) and a portrait's alpha_head.
+    """Head coefficients alpha_head (25 Hz) for upsampled text features (100 Hz) and a portrait's
+    alpha_head.
 
-    `params` holds the trees of motion_prior, motion_field and reducer; `lengths` counts video frames. Pure, of any
-    length: the same key gives the same motion, alone or in a longer bucket.
+    `params` holds the trees of motion_prior, motion_field and reducer; `lengths` counts video
+    frames. Pure, of any length: the same key gives the same motion, alone or in a longer bucket.
     """
     pooled = pool(text)
     mu = prior.apply({"params": params["motion_prior"]}, pooled, source, lengths)

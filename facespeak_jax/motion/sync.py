@@ -1,7 +1,8 @@
 """The sync expert: do these five mouth crops and these twenty mel frames (0.2 s) belong together?
 
-Two small networks put both into one space, where the cosine of a true pair is high. After Chung & Zisserman 2016,
-"Out of Time", and the paper's L_sync; trained by this project on its own 100 Hz mel.
+Two small networks put both into one space, where the cosine of a true pair is high. After Chung &
+Zisserman 2016, "Out of Time", and the paper's L_sync; trained by this project on its own 100 Hz
+mel.
 """
 
 from typing import Any
@@ -22,8 +23,8 @@ def _tents(
 ) -> Float[Array, "n {size} {extent}"]:
     """Bilinear weights of `size` sample points over `extent` pixels; rows sum to 1.
 
-    Points sit at the centres of `size` equal cells between low and high (fractions of the axis, pixel centres at
-    (i + 0.5)/extent). Cells wider than a pixel average what they cover.
+    Points sit at the centres of `size` equal cells between low and high (fractions of the axis,
+    pixel centres at (i + 0.5)/extent). Cells wider than a pixel average what they cover.
     """
     cell = (high - low) * extent / size
     steps = jnp.arange(size, dtype=jnp.float32) + 0.5
@@ -113,7 +114,8 @@ class SpeechTower(nn.Module):
 class SyncExpert(nn.Module):
     """Embeddings of five mouth crops and of twenty mel frames, unit length each, in one space.
 
-    A logit of "in sync" is the cosine times a learned scale plus a learned offset; crops are size x size.
+    A logit of "in sync" is the cosine times a learned scale plus a learned offset; crops are size x
+    size.
     """
 
     size: int = 48

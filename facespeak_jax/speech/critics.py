@@ -1,4 +1,4 @@
-"""Critics of waves: what tells a made wave from a recorded one, and the losses that follow from it."""
+"""Critics of waves: what tells a made wave from a recorded one, and the losses of that game."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ class ResolutionCritic(nn.Module):
 
 
 class MultiResolutionCritic(nn.Module):
-    """One critic a window length (in samples, multiples of 64; a quarter of each must divide n)."""
+    """One critic a window length (samples, multiples of 16; a quarter of each must divide n)."""
 
     windows: Sequence[int] = (320, 640, 1280)
     width: int = 64
@@ -104,7 +104,10 @@ class MultiResolutionCritic(nn.Module):
 
 
 def critic_loss(recorded: Sequence[Judgement], made: Sequence[Judgement]) -> Float[Array, ""]:
-    """Least squares: recorded waves to 1, made ones to 0; the mean over critics (Mao et al. 2017)."""
+    """Least squares: recorded waves to 1, made ones to 0; the mean over critics.
+
+    Mao et al. 2017, "Least Squares Generative Adversarial Networks".
+    """
     losses = [
         jnp.mean(jnp.square(real.logits.astype(jnp.float32) - 1.0))
         + jnp.mean(jnp.square(fake.logits.astype(jnp.float32)))

@@ -1,4 +1,4 @@
-"""The mel decoder: the velocity that carries noise to a spectrogram, given the text and the voice."""
+"""The mel decoder: the velocity that carries noise to a spectrogram, given text and voice."""
 
 from typing import Any
 
@@ -48,9 +48,10 @@ def unfold(x: Float[Array, "b u d"]) -> Float[Array, "b t c"]:
 class MelDecoder(nn.Module):
     """OT-CFM velocity of the normalised log-mel: a U-Net over time with one halving in the middle.
 
-    Convolution blocks work at 100 Hz, `middle` pairs of convolution and transformer blocks at 50 Hz. Text, flow time
-    and voice code together modulate every norm, frame by frame. Attention reaches `window` half-rate positions, so a
-    decoder trained on crops meets nothing new in a long sentence. m must be even.
+    Convolution blocks work at 100 Hz, `middle` pairs of convolution and transformer blocks at 50
+    Hz. Text, flow time and voice code together modulate every norm, frame by frame. Attention
+    reaches `window` half-rate positions, so a decoder trained on crops meets nothing new in a long
+    sentence. m must be even.
     """
 
     width: int = 160

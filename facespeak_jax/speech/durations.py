@@ -1,7 +1,7 @@
-"""How long each phoneme lasts: the predictor, the alignment it can learn from, and the stretching of text.
+"""How long each phoneme lasts: a predictor, the alignment it can learn from, the stretched text.
 
-Durations are whole mel frames (10 ms). The predictor works with log(1 + d): a word boundary without a pause has
-d = 0.
+Durations are whole mel frames (10 ms). The predictor works with log(1 + d): a word boundary without
+a pause has d = 0.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from facespeak_jax.rates import MELS_PER_FRAME
 
 
 class DurationPredictor(nn.Module):
-    """log(1 + duration) of every phoneme; what it learns does not reach back into the text encoder."""
+    """log(1 + duration) of every phoneme; its gradient does not reach the text encoder."""
 
     width: int = 160
     depth: int = 2
@@ -55,8 +55,8 @@ def to_frames(
 ) -> Int32[Array, "b l"]:
     """Predicted durations to whole mel frames, `pace` times as fast.
 
-    The ends of phonemes are rounded, not the durations, so that no error adds up; the last phoneme is stretched to
-    make the sum a multiple of four (whole video frames), at least four.
+    The ends of phonemes are rounded, not the durations, so that no error adds up; the last phoneme
+    is stretched to make the sum a multiple of four (whole video frames), at least four.
     """
     valid = layers.mask(lengths, log_d.shape[1])
     spans = jnp.where(valid, jnp.maximum(jnp.expm1(log_d), 0.0) / pace, 0.0)
@@ -68,7 +68,7 @@ def to_frames(
 
 
 def log_prior(prior: Float[Array, "b l k"], mel: Float[Array, "b m k"]) -> Float[Array, "b l m"]:
-    """Log density, up to a constant, of each frame under a unit normal around each phoneme's prior."""
+    """Log density, but for a constant, of each frame under a unit normal around each prior."""
     product = jnp.einsum("blk,bmk->blm", prior, mel, precision="highest")
     phoneme = 0.5 * jnp.sum(jnp.square(prior), axis=-1)
     frame = 0.5 * jnp.sum(jnp.square(mel), axis=-1)
@@ -106,18 +106,27 @@ def maximum_path(
 ) -> Float[Array, "b l m"]:
     """The monotonic alignment of greatest total log prior, as zeros and ones; no gradient.
 
-    Frame 0 belongs to the first phoneme, the last frame to the last one, and each phoneme has at least one frame,
-    so an utterance needs lengths <= mel_lengths. Kim et al. 2020, "Glow-TTS", Eqs. 7-9. One scan over the frames
-    forth and one back, all utterances side by side.
+    Frame 0 belongs to the first phoneme, the last frame to the last one, and each phoneme has at
+    least one frame, so an utterance needs lengths <= mel_lengths. Kim et al. 2020, "Glow-TTS". One
+    scan over the frames forth and one back, all utterances side by side.
     """
     score = jax.lax.stop_gradient(log_prior.astype(jnp.float32))
     return jax.vmap(_path)(score, lengths, mel_lengths).astype(jnp.float32)
 
 
+def window(spans: Int[Array, "b l"], start: Int[Array, " b"], frames: int) -> Int[Array, "b l"]:
+    """How many of the frames [start, start + frames) each phoneme has.
+
+    Upsampling with these gives that stretch of what the whole durations give.
+    """
+    ends = jnp.clip(jnp.cumsum(spans, axis=1) - start[:, None], 0, frames)
+    return jnp.diff(ends, axis=1, prepend=0)
+
+
 def upsample(
     x: Float[Array, "b l c"], durations: Int[Array, "b l"], m: int
 ) -> Float[Array, "b {m} c"]:
-    """Each phoneme's features repeated for its duration; zeros from the end of the utterance to m."""
+    """Each phoneme's features repeated for its duration; zeros from the last one's end to m."""
     ends = jnp.cumsum(durations, axis=1)
     frame = jnp.arange(m)
     index = jnp.sum(ends[:, None, :] <= frame[None, :, None], axis=-1)

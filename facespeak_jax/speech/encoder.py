@@ -12,10 +12,10 @@ from facespeak_jax.rates import MELS
 
 
 class VoiceCode(nn.Module):
-    """Identity style to a small voice code: a bottleneck too narrow and noisy for the wall or the shirt.
+    """Identity style to a voice code: a bottleneck too narrow and noisy for the wall or the shirt.
 
-    In training the style loses `dropout` of its channels and the code, of unit variance, gains noise of
-    deviation `noise`; both come from the "dropout" stream.
+    In training the style loses `dropout` of its channels and the code, of unit variance, gains
+    noise of deviation `noise`; both come from the "dropout" stream.
     """
 
     size: int = 64
@@ -49,7 +49,7 @@ class VoiceCode(nn.Module):
 
 
 class Prenet(nn.Module):
-    """Residual convolutions that let neighbouring phonemes colour each other; (b, l, c) to the same."""
+    """Residual convolutions that let neighbouring phonemes colour each other, (b, l, c)."""
 
     depth: int = 2
     kernel: int = 5
@@ -70,7 +70,7 @@ class Prenet(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Phonemes and a voice code to features e_t (b, l, width) and the mel each phoneme is centred on.
+    """Phonemes and a voice code to features e_t (b, l, width) and the mel each is centred on.
 
     `symbols` must exceed every token: a larger token gives NaN. The prior is in normalised log-mel.
     """

@@ -1,8 +1,9 @@
-"""Pronunciations of words no dictionary lists: a joint n-gram model of spelling and sound, decoded by beam search.
+"""Pronunciations of words no dictionary lists, by a joint n-gram model of spelling and sound.
 
-A word is a sequence of graphones, pairs of one or two letters with up to two phones ("ph" : F). Their sequence
-follows a backed-off n-gram model stored as a trie (Bisani & Ney 2008, "Joint-sequence models for
-grapheme-to-phoneme conversion"). `g2p_training` makes the model from the dictionary:
+A word is a sequence of graphones, pairs of one or two letters with up to two phones ("ph" : F).
+Their sequence follows a backed-off n-gram model stored as a trie (Bisani & Ney 2008,
+"Joint-sequence models for grapheme-to-phoneme conversion"). `g2p_training` makes the model from the
+dictionary:
 
     python -m facespeak_jax.speech.g2p train --out g2p.npz
     python -m facespeak_jax.speech.g2p evaluate
@@ -41,8 +42,9 @@ class Graphone:
 class JointModel:
     """Backed-off n-gram model over graphones.
 
-    The trie is stored breadth first. Node 0 is the empty context, node n > 0 adds the graphone `symbols[n - 1]` to
-    its parent; siblings are sorted by graphone. Graphone 0 ends a word; graphone `len(graphones)` begins it.
+    The trie is stored breadth first. Node 0 is the empty context, node n > 0 adds the graphone
+    `symbols[n - 1]` to its parent; siblings are sorted by graphone. Graphone 0 ends a word;
+    graphone `len(graphones)` begins it.
     """
 
     graphones: tuple[Graphone, ...]  # the first is the end of the word
@@ -145,7 +147,7 @@ class JointModel:
         return np.array([sum(p.endswith("1") for p in g.phones) for g in self.graphones], np.int64)
 
     def best(self, word: str) -> tuple[str, ...]:
-        """The pronunciation of a word of LETTERS with the fewest wrong phones expected; () for an empty word.
+        """The pronunciation of a word of LETTERS with the fewest wrong phones expected; () for "".
 
         Segmentations that sound alike are summed; no word gets two primary stresses.
         """
@@ -200,7 +202,7 @@ class JointModel:
 
 
 def edits(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    """Phones to insert, delete or replace to turn one pronunciation into the other (Levenshtein)."""
+    """Phones to insert, delete or replace to turn one pronunciation into the other."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         diagonal, row[0] = row[0], i
@@ -217,7 +219,7 @@ def model() -> JointModel:
 
 @cache
 def pronounce(word: str) -> tuple[str, ...]:
-    """Phones for any spelling of lower-case letters and apostrophes; () when nothing in it sounds."""
+    """Phones for any spelling of lower-case letters and apostrophes; () when nothing sounds."""
     return model().best("".join(c for c in word if c in LETTERS))
 
 

@@ -1,10 +1,11 @@
 """Makes the grapheme-to-phoneme model from the dictionary.
 
-1. Words and phones are aligned by expectation maximisation over graphones (one or two letters to zero to two phones).
+1. Words and phones are aligned by expectation maximisation over graphones.
 2. An interpolated modified Kneser-Ney n-gram model is counted over the aligned words.
 3. N-grams that change the likelihood least are dropped (Stolcke 1998), the rest renormalised.
 
-Nothing is random: the same dictionary gives the same bytes. A twentieth of the word families is never trained on.
+Nothing is random: the same dictionary gives the same bytes. A twentieth of the word families is
+never trained on.
 """
 
 import re
@@ -31,7 +32,7 @@ def held_out(word: str) -> bool:
 
 
 def entries(*, test: bool) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """(word, pronunciations) of the dictionary, letters and apostrophes only: the held-out or the other words."""
+    """(word, pronunciations) of the held-out or the other words; letters and apostrophes only."""
     words = (
         w for w in lexicon.dictionary() if re.fullmatch(r"[a-z][a-z']*", w) and held_out(w) == test
     )
@@ -40,7 +41,7 @@ def entries(*, test: bool) -> list[tuple[str, list[tuple[str, ...]]]]:
 
 @dataclass
 class Lattices:
-    """Words of one length in letters and phones, and for every shape the graphone at each corner (b, i, j)."""
+    """Words of one length in letters and in phones, and for every shape the graphones (b, i, j)."""
 
     letters: np.ndarray
     phones: np.ndarray
@@ -48,7 +49,7 @@ class Lattices:
 
 
 def _codes(letters, phones, shape):
-    """A number for the graphone of this shape that starts at every (letter, phone) corner: (b, i, j)."""
+    """A number for the graphone of this shape at every corner (letter, phone): (b, i, j)."""
     taken, heard = shape
     spelt = letters[:, : letters.shape[1] - taken + 1] + 1
     if taken == 2:
@@ -69,7 +70,7 @@ def _graphone(code: int) -> Graphone:
 
 
 def _lattices(pairs) -> tuple[list[Lattices], np.ndarray]:
-    """All words grouped by lengths, with graphones numbered 0..E-1, and the code of every number."""
+    """All words grouped by lengths, graphones numbered from 0, and the code of every number."""
     number = {phone: index for index, phone in enumerate(lexicon.PHONES)}
     groups: dict[tuple[int, int], list] = {}
     for word, phones in pairs:
@@ -151,11 +152,11 @@ def _best_paths(group: Lattices, weight: np.ndarray) -> list[list[int]]:
 
 
 def align(pairs) -> tuple[list[list[int]], list[Graphone]]:
-    """Graphone sequences of the (word, phones) pairs, and the graphones they index (0 is the end of a word)."""
+    """Graphone sequences of the (word, phones) pairs, and the graphones they index (0 is END)."""
     lattices, codes = _lattices(pairs)
     weight = np.full(len(codes), 1.0 / len(codes))
     for _ in range(ITERATIONS):
-        expected = sum(_expect(group, weight) for group in lattices)
+        expected = np.sum([_expect(group, weight) for group in lattices], axis=0)
         weight = np.where(expected > 0.5, expected, 0.0) / expected.sum()
     paths = [path for group in lattices for path in _best_paths(group, weight)]
     uses = np.bincount(np.concatenate([np.array(path) for path in paths]), minlength=len(codes))
@@ -239,7 +240,7 @@ def _estimate(levels: list[Level], graphones: int) -> None:
 
 
 def _prune(levels: list[Level]) -> list[np.ndarray]:
-    """Which n-grams of every level to keep: those that gain THRESHOLD, their prefixes, and all of length one."""
+    """Which n-grams of every level to keep: those that gain THRESHOLD, and their prefixes."""
     kept = [np.ones(len(level.count), bool) for level in levels]
     needed = np.zeros(len(levels[-1].count), bool)
     for length in range(len(levels), 1, -1):
@@ -262,12 +263,9 @@ def _backoff(level: Level, lower: Level, kept: np.ndarray) -> np.ndarray:
 
 def _trie(levels: list[Level], kept: list[np.ndarray], graphones: list[Graphone]) -> JointModel:
     """The kept n-grams in the breadth-first form of the model."""
-    symbols, children, log_prob, log_backoff = (
-        [],
-        [[int(kept[0].sum())]],
-        [np.zeros(1)],
-        [np.zeros(1)],
-    )
+    symbols: list[np.ndarray] = []
+    children = [kept[0].sum(keepdims=True)]
+    log_prob, log_backoff = [np.zeros(1)], [np.zeros(1)]
     for length, level in enumerate(levels, 1):
         mine = kept[length - 1]
         symbols.append(level.symbol[mine])
@@ -298,7 +296,7 @@ def train() -> JointModel:
 
 
 def error_rates(model: JointModel, words=None) -> dict[str, float]:
-    """Phoneme and word error rates on held-out words, with and without stress, against the nearest variant."""
+    """Error rates on held-out words against the nearest variant; "plain" ignores stress."""
     words = entries(test=True) if words is None else words
     wrong, total = dict.fromkeys(("phones", "words", "phones_plain", "words_plain"), 0), 0
     for word, variants in words:

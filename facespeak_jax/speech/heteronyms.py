@@ -1,4 +1,4 @@
-"""Words whose sound depends on the sentence: "a record" and "to record", "the apple" and "the pear".
+"""Words whose sound depends on the sentence: "a record" and "to record", "the ear".
 
 Neighbouring words decide; there is no parser. Where they say nothing the commoner sound is taken.
 """
@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from functools import cache
 
 from facespeak_jax.speech.lexicon import VOWELS, Pronunciation, plural, read_data
+from facespeak_jax.speech.tables import table, words
 
-_MODALS = frozenset(
-    "to will would can could should shall must may might cannot don't doesn't didn't won't can't couldn't wouldn't "
-    "shouldn't let let's do did does not never always please i'll you'll we'll they'll he'll she'll it'll i'd you'd "
-    "we'd they'd help helps helped".split()
+_MODALS = words(
+    "to will would can could should shall must may might cannot don't doesn't didn't won't can't "
+    "couldn't wouldn't shouldn't let let's do did does not never always please i'll you'll we'll "
+    "they'll he'll she'll it'll i'd you'd we'd they'd help helps helped"
 )
-_SUBJECTS = frozenset("i you we they who".split())
-_SINGULAR_SUBJECTS = frozenset("he she it who that which this also often".split())
-_DETERMINERS = frozenset(
-    "the a an this that these those my your his her its our their some any no every each another of in for with "
-    "new old first last next".split()
+_SUBJECTS = words("i you we they who")
+_SINGULAR_SUBJECTS = words("he she it who that which this also often")
+_DETERMINERS = words(
+    "the a an this that these those my your his her its our their some any no every each another "
+    "of in for with new old first last next"
 )
-_OBJECTS = frozenset(
-    "the a an this these those my your his its our their me him them us it you".split()
-)
+_OBJECTS = words("the a an this these those my your his its our their me him them us it you")
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ def _pick(context: Context, usual: str, other: str, *, before: str = "", after: 
 
 
 _PERFECT = (
-    "have has had was were been be is are having i've you've we've they've he she it already well never ever just "
-    "he'd she'd i'd we'd they'd haven't hasn't hadn't"
+    "have has had was were been be is are having i've you've we've they've he she it already well "
+    "never ever just he'd she'd i'd we'd they'd haven't hasn't hadn't"
 )
 _RULES = {
     "read": lambda c: _pick(c, "R IY1 D", "R EH1 D", before=_PERFECT, after="aloud yesterday"),
@@ -90,15 +89,15 @@ _RULES = {
         "L IH1 V",
         "L AY1 V",
         before="a the going goes went broadcast our this",
-        after="music show shows performance stream streams broadcast concert concerts audience event events tv video "
-        "wire coverage band demo chat",
+        after="music show shows performance stream streams broadcast concert concerts audience "
+        "event events tv video wire coverage band demo chat",
     ),
     "lives": lambda c: _pick(
         c,
         "L IH1 V Z",
         "L AY1 V Z",
-        before="their our my your his her its many the of save saved saving nine lost two three people's these those "
-        "human other daily whose private young",
+        before="their our my your his her its many the of save saved saving nine lost two three "
+        "people's these those human other daily whose private young",
     ),
     "wind": lambda c: _pick(
         c, "W IH1 N D", "W AY1 N D", before="to will can must", after="up down back"
@@ -135,7 +134,8 @@ _RULES = {
         c,
         "K AA1 N T EH0 N T",
         "K AH0 N T EH1 N T",
-        before="am is are was were be been feel feels felt quite very perfectly i'm he's she's we're seemed",
+        before="am is are was were be been feel feels felt quite very perfectly i'm he's she's "
+        "we're seemed",
     ),
     "used": lambda c: (
         "Y UW1 S T"
@@ -146,52 +146,17 @@ _RULES = {
 }
 
 # Function words, which lose their stress, and often their vowel, unless a pause follows.
-_WEAK = {
-    **{
-        "of": "AH0 V",
-        "to": "T AH0",
-        "and": "AH0 N D",
-        "an": "AH0 N",
-        "for": "F AO0 R",
-        "at": "AE0 T",
-    },
-    **{
-        "from": "F R AH0 M",
-        "as": "AE0 Z",
-        "was": "W AH0 Z",
-        "were": "W ER0",
-        "are": "AA0 R",
-        "is": "IH0 Z",
-    },
-    **{
-        "be": "B IY0",
-        "been": "B IH0 N",
-        "or": "AO0 R",
-        "than": "DH AE0 N",
-        "but": "B AH0 T",
-        "in": "IH0 N",
-    },
-    **{
-        "on": "AA0 N",
-        "by": "B AY0",
-        "it": "IH0 T",
-        "his": "HH IH0 Z",
-        "him": "HH IH0 M",
-        "her": "HH ER0",
-    },
-    **{"your": "Y AO0 R", "my": "M AY0", "our": "AW0 ER0", "their": "DH EH0 R", "with": "W IH0 DH"},
-    **{
-        "has": "HH AE0 Z",
-        "have": "HH AE0 V",
-        "had": "HH AE0 D",
-        "them": "DH EH0 M",
-        "can": "K AE0 N",
-    },
-}
+_WEAK = table(
+    "of AH0 V, to T AH0, and AH0 N D, an AH0 N, for F AO0 R, at AE0 T, from F R AH0 M, as AE0 Z, "
+    "was W AH0 Z, were W ER0, are AA0 R, is IH0 Z, be B IY0, been B IH0 N, or AO0 R, than DH AE0 "
+    "N, but B AH0 T, in IH0 N, on AA0 N, by B AY0, it IH0 T, his HH IH0 Z, him HH IH0 M, her HH "
+    "ER0, your Y AO0 R, my M AY0, our AW0 ER0, their DH EH0 R, with W IH0 DH, has HH AE0 Z, have "
+    "HH AE0 V, had HH AE0 D, them DH EH0 M, can K AE0 N"
+)
 
 
 def connected(word: str, after: Pronunciation | None) -> Pronunciation | None:
-    """How a function word sounds before the phones `after` (None before a pause); None for other words."""
+    """How a function word sounds before the phones `after`, None for a pause; None for others."""
     vowel = after is not None and after[0][:2] in VOWELS
     if word == "the":
         return ("DH", "IY0" if vowel else "AH0")

@@ -1,12 +1,15 @@
-"""How a written English word sounds: the dictionary, the words derived from it, and compounds.
+"""How a written English word sounds: the dictionary, its inflections and its compounds.
 
-A pronunciation is a tuple of ARPAbet phones with a stress digit on every vowel, e.g. ("HH", "AH0", "L", "OW1").
-Source of the dictionary: the CMU Pronouncing Dictionary (data/LICENSE.cmudict); `data/additions.txt` is our own.
+A pronunciation is a tuple of ARPAbet phones with a stress digit on every vowel, like ("HH", "AH0",
+"L", "OW1"). The dictionary is the CMU Pronouncing Dictionary (data/LICENSE.cmudict);
+`data/additions.txt` is our own.
 """
 
 import lzma
 from functools import cache
 from importlib import resources
+
+from facespeak_jax.speech.tables import words
 
 Pronunciation = tuple[str, ...]
 
@@ -19,42 +22,8 @@ PHONES = tuple(sorted((*(v + stress for v in VOWELS for stress in "012"), *CONSO
 
 _SIBILANTS = frozenset({"S", "Z", "SH", "ZH", "CH", "JH"})
 _VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
-_PREFIXES = {
-    "anti": "AE2 N T IY0",
-    "counter": "K AW2 N T ER0",
-    "cyber": "S AY2 B ER0",
-    "dis": "D IH0 S",
-    "hyper": "HH AY2 P ER0",
-    "inter": "IH2 N T ER0",
-    "mega": "M EH2 G AH0",
-    "micro": "M AY2 K R OW0",
-    "mis": "M IH0 S",
-    "multi": "M AH2 L T IY0",
-    "non": "N AA2 N",
-    "over": "OW2 V ER0",
-    "pre": "P R IY0",
-    "pro": "P R OW0",
-    "re": "R IY0",
-    "semi": "S EH2 M IY0",
-    "sub": "S AH2 B",
-    "super": "S UW2 P ER0",
-    "ultra": "AH2 L T R AH0",
-    "un": "AH0 N",
-    "under": "AH2 N D ER0",
-}
-_SUFFIXES = {
-    "able": "AH0 B AH0 L",
-    "ful": "F AH0 L",
-    "hood": "HH UH2 D",
-    "ish": "IH0 SH",
-    "less": "L AH0 S",
-    "like": "L AY2 K",
-    "ly": "L IY0",
-    "ment": "M AH0 N T",
-    "ness": "N AH0 S",
-    "ship": "SH IH2 P",
-    "wise": "W AY2 Z",
-}
+# Endings that are words by themselves; "thankful" is no compound of "thank" and "full".
+_ENDINGS = words("able fully less like ment ness ship wise ally land mann")
 _CLITICS = {
     "n't": "AH0 N T",
     "'ll": "AH0 L",
@@ -64,15 +33,6 @@ _CLITICS = {
     "'m": "M",
     "'": "",
 }
-_BRITISH = (
-    ("our", "or"),
-    ("is", "iz"),
-    ("ys", "yz"),
-    ("ogue", "og"),
-    ("tre", "ter"),
-    ("ae", "e"),
-    ("oe", "e"),
-)
 
 
 def read_data(name: str) -> bytes:
@@ -82,12 +42,11 @@ def read_data(name: str) -> bytes:
 
 @cache
 def dictionary() -> dict[str, str]:
-    """Word -> its pronunciations joined by "|", the commonest first (about 126,000 words, 0.1 s)."""
+    """Word -> its pronunciations joined by "|", the commonest first (126,000 words, 0.1 s)."""
     cmu = lzma.decompress(read_data("cmudict.txt.xz")).decode("ascii")
     own = read_data("additions.txt").decode("ascii")
-    entries = dict(line.split("|", 1) for line in cmu.splitlines())
-    entries.update(line.split("|", 1) for line in own.splitlines())
-    return entries
+    lines = (cmu + own).splitlines()  # our own come last and win
+    return {word: sounds for word, _, sounds in (line.partition("|") for line in lines)}
 
 
 def known(word: str) -> bool:
@@ -108,8 +67,8 @@ def letter(name: str) -> Pronunciation:
 
 @cache
 def pronounce(word: str) -> Pronunciation | None:
-    """The pronunciation of a lower-case word (letters and apostrophes) by dictionary or derivation, else None."""
-    return _listed(word) or _inflected(word) or _affixed(word) or _british(word) or _compound(word)
+    """The sound of a lower-case word the dictionary lists, itself or its stem, else None."""
+    return _listed(word) or _inflected(word)
 
 
 def plural(stem: Pronunciation) -> Pronunciation:
@@ -172,37 +131,22 @@ def _inflected(word: str) -> Pronunciation | None:
     return None
 
 
-def _affixed(word: str) -> Pronunciation | None:
-    for prefix, sound in _PREFIXES.items():
-        rest = word[len(prefix) :]
-        if (
-            word.startswith(prefix)
-            and len(rest) > 3
-            and (stem := _listed(rest) or _inflected(rest))
-        ):
-            return (*sound.split(), *stem)
-    for suffix, sound in _SUFFIXES.items():
-        for stem_word in _stems(word, suffix):
-            if len(stem_word) > 3 and (stem := _listed(stem_word)):
-                return (*stem, *sound.split())
-    return None
-
-
-def _british(word: str) -> Pronunciation | None:
-    for british, american in _BRITISH:
-        at = word.rfind(british)
-        if at > 1:
-            respelt = word[:at] + american + word[at + len(british) :]
-            if found := _listed(respelt) or _inflected(respelt):
-                return found
-    return None
-
-
-def _compound(word: str) -> Pronunciation | None:
-    """Two dictionary words of at least four letters each; the second loses its primary stress."""
+def compound(word: str) -> Pronunciation | None:
+    """Two common words of at least four letters in one; the second loses its primary stress."""
     splits = sorted(range(4, len(word) - 3), key=lambda at: abs(2 * at - len(word)))
     for at in splits:
-        first, second = _listed(word[:at]), _listed(word[at:]) or _inflected(word[at:])
-        if first and second:
-            return (*first, *(phone.replace("1", "2") for phone in second))
+        first, second = word[:at], word[at:]
+        if second in _ENDINGS or not _common(first):
+            continue
+        inflected = _inflected(second)
+        if _common(second) or (inflected and not known(second)):
+            tail = _listed(second) or inflected or ()
+            return (*variants(first)[0], *(phone.replace("1", "2") for phone in tail))
     return None
+
+
+def _common(word: str) -> bool:
+    """Whether the dictionary lists the word with a verb form and with -s; surnames have none."""
+    stems = (word, word.removesuffix("e"), word + word[-1])
+    verbs = (stem + ending for stem in stems for ending in ("ing", "ed"))
+    return known(word) and known(word + "s") and any(map(known, verbs))

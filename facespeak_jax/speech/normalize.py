@@ -1,7 +1,7 @@
 """Written English to speakable words and pause marks.
 
-The result holds words, spelled letters as single capitals, pronunciations in braces, and the pause marks
-`, . ? ! ; : — … "`, and normalising it again changes nothing.
+The result holds words, spelled letters as single capitals, pronunciations in braces, and the pause
+marks `, . ? ! ; : — … "`, and normalising it again changes nothing.
 """
 
 import re
@@ -10,270 +10,20 @@ from collections.abc import Callable
 from functools import cache
 
 from facespeak_jax.speech import lexicon, numbers
+from facespeak_jax.speech import written_forms as forms
 from facespeak_jax.speech.respelling import respell
+from facespeak_jax.speech.tables import words
 
 PASSES = 6  # two are enough for prose
 MARKS = ',.?!;:—…"'
 TOKEN = re.compile(r"""\{[^{}]*\}|[A-Za-z']+|[,.?!;:—…"]""")
 
-_CHARACTERS = str.maketrans(
-    {
-        **dict.fromkeys("“”„‟«»″", '"'),
-        **dict.fromkeys("‘’‚‛ʼ′`´", "'"),
-        **dict.fromkeys("‐‑⁃−", "-"),
-        **dict.fromkeys("‒–—―", "—"),
-        **dict.fromkeys("©®™", " "),
-        **dict.fromkeys("•▪◦‣·", "*"),
-        "<": " is less than ",
-        ">": " is greater than ",
-        "ß": "ss",
-        "æ": "ae",
-        "Æ": "Ae",
-        "œ": "oe",
-        "Œ": "Oe",
-        "ø": "o",
-        "Ø": "O",
-        "đ": "d",
-        "Đ": "D",
-        "ð": "th",
-        "þ": "th",
-        "Þ": "Th",
-        "ł": "l",
-        "Ł": "L",
-        "ı": "i",
-        "²": "^2",
-        "³": "^3",
-        "⁄": "/",
-        "…": "...",
-        "×": " times ",
-        "÷": " divided by ",
-        "±": " plus or minus ",
-        "≈": " about ",
-        "≠": " is not equal to ",
-        "≤": " at most ",
-        "≥": " at least ",
-        "√": " square root of ",
-        "∞": " infinity ",
-        "→": " to ",
-        "§": " section ",
-        "µ": "u",
-        "μ": "u",
-        "Ω": " ohms ",
-        "α": " alpha ",
-        "β": " beta ",
-        "γ": " gamma ",
-        "δ": " delta ",
-        "Δ": " delta ",
-        "ε": " epsilon ",
-        "θ": " theta ",
-        "λ": " lambda ",
-        "π": " pi ",
-        "σ": " sigma ",
-        "ω": " omega ",
-    }
-)
 _FOREIGN = re.compile(r"[^ -~\n—£€¥₹¢°]")
-
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
-_MONTH = r"(Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?"
+_PREFIXES = words("anti co de mis multi non pre re sub un")
 _DAY = r"([0-3]?\d)(?:st|nd|rd|th)?"
 _NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
 _SCALE = r"(?:\s*(hundred|thousand|million|billion|trillion)\b|(k|m|mn|bn|b|K|M|B|tn)\b)?"
-_SCALES = {
-    "k": "thousand",
-    "m": "million",
-    "mn": "million",
-    "b": "billion",
-    "bn": "billion",
-    "tn": "trillion",
-}
-_MONEY = {
-    "$": ("dollar", "cent"),
-    "US$": ("dollar", "cent"),
-    "£": ("pound", "penny"),
-    "€": ("euro", "cent"),
-    "¥": ("yen", ""),
-    "₹": ("rupee", "paisa"),
-}
-_PLURALS = {
-    "penny": "pence",
-    "paisa": "paise",
-    "yen": "yen",
-    "foot": "feet",
-    "inch": "inches",
-    "hertz": "hertz",
-}
-_UNITS = {
-    **{"km": "kilometer", "m": "meter", "cm": "centimeter", "mm": "millimeter", "um": "micrometer"},
-    **{"nm": "nanometer", "mi": "mile", "ft": "foot", "yd": "yard", "in": "inch", "kg": "kilogram"},
-    **{
-        "g": "gram",
-        "mg": "milligram",
-        "lb": "pound",
-        "lbs": "pound",
-        "oz": "ounce",
-        "l": "liter",
-        "L": "liter",
-    },
-    **{
-        "ml": "milliliter",
-        "mL": "milliliter",
-        "kb": "kilobyte",
-        "KB": "kilobyte",
-        "MB": "megabyte",
-    },
-    **{"GB": "gigabyte", "TB": "terabyte", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz"},
-    **{
-        "GHz": "gigahertz",
-        "W": "watt",
-        "kW": "kilowatt",
-        "MW": "megawatt",
-        "kWh": "kilowatt hour",
-        "V": "volt",
-    },
-    **{
-        "mAh": "milliamp hour",
-        "dB": "decibel",
-        "ms": "millisecond",
-        "s": "second",
-        "sec": "second",
-    },
-    **{
-        "secs": "second",
-        "min": "minute",
-        "mins": "minute",
-        "h": "hour",
-        "hr": "hour",
-        "hrs": "hour",
-    },
-    **{"yr": "year", "yrs": "year", "px": "pixel", "cal": "calorie", "kcal": "kilocalorie"},
-}
-_RATES = {
-    **{"mph": "miles per hour", "km/h": "kilometers per hour", "kmh": "kilometers per hour"},
-    **{"kph": "kilometers per hour", "m/s": "meters per second", "fps": "frames per second"},
-    **{"rpm": "revolutions per minute", "bpm": "beats per minute", "kbps": "kilobits per second"},
-    **{"Mbps": "megabits per second", "Gbps": "gigabits per second"},
-}
-_TITLES = {
-    **{
-        "Mr": "Mister",
-        "Mrs": "Missus",
-        "Ms": "Miz",
-        "Prof": "Professor",
-        "Capt": "Captain",
-        "Lt": "Lieutenant",
-    },
-    **{
-        "Col": "Colonel",
-        "Gen": "General",
-        "Sgt": "Sergeant",
-        "Rev": "Reverend",
-        "Hon": "Honorable",
-    },
-    **{
-        "Gov": "Governor",
-        "Sen": "Senator",
-        "Rep": "Representative",
-        "Pres": "President",
-        "Mt": "Mount",
-    },
-    **{"Ft": "Fort", "Cmdr": "Commander", "Maj": "Major"},
-}
-_ABBREVIATIONS = {
-    **{
-        "etc": "et cetera",
-        "vs": "versus",
-        "approx": "approximately",
-        "dept": "department",
-        "est": "established",
-    },
-    **{
-        "Inc": "Incorporated",
-        "Corp": "Corporation",
-        "Ltd": "Limited",
-        "Ave": "Avenue",
-        "Blvd": "Boulevard",
-    },
-    **{
-        "Rd": "Road",
-        "Hwy": "Highway",
-        "Jr": "Junior",
-        "Sr": "Senior",
-        "govt": "government",
-        "misc": "miscellaneous",
-    },
-    **{
-        "tel": "telephone",
-        "ext": "extension",
-        "Dept": "Department",
-        "Bros": "Brothers",
-        "Univ": "University",
-    },
-    **{
-        "incl": "including",
-        "excl": "excluding",
-        "max": "maximum",
-        "min": "minimum",
-        "avg": "average",
-    },
-    **{"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Thu": "Thursday", "Thur": "Thursday"},
-    **{"Thurs": "Thursday", "Fri": "Friday"},
-    **{name[:3]: name for name in _MONTHS if name not in ("March", "May")},
-    "Sept": "September",
-}
-_WITHIN_SENTENCE = {
-    "Sun": "Sunday",
-    "Sat": "Saturday",
-    "Wed": "Wednesday",
-    "Mar": "March",
-}  # words otherwise
-_BEFORE_NUMBER = {
-    **{
-        "no": "number",
-        "nos": "numbers",
-        "p": "page",
-        "pp": "pages",
-        "vol": "volume",
-        "fig": "figure",
-    },
-    **{
-        "c": "circa",
-        "ca": "circa",
-        "ch": "chapter",
-        "sec": "section",
-        "pt": "part",
-        "eq": "equation",
-        "art": "article",
-        "ver": "version",
-    },
-}
-_INITIALS = {
-    **{"e.g.": "for example", "i.e.": "that is", "a.k.a.": "A K A", "ph.d.": "P H D"},
-}
-_STARTERS = (
-    r"(?:He|She|It|The|They|We|You|I|But|And|In|On|At|This|That|These|There|Then|When|What|Why|How|So|If|A|An|"
-    r"My|His|Her|Our|Their|For|No|Yes|As|After|Before|However|Now|Not|Or|Of)\b"
-)
-_SENTENCE_END = rf"(?=\s*$|\s*\n|\s+{_STARTERS})"
-
-_COUNTED = (
-    r"[Cc]hapter|[Pp]art|[Vv]olume|[Ww]ar|[Aa]ct|[Ss]cene|[Bb]ook|[Pp]hase|[Tt]ype|[Ll]evel|[Ss]tage|[Ss]ection|"
-    r"[Aa]rticle|[Cc]lass|[Gg]rade|[Bb]owl|[Rr]ound|[Ee]pisode|[Aa]ppendix|[Tt]itle|[Cc]ategory|[Mm]ark|[Tt]ier"
-)
-_NUMBERED = (
-    "[Rr]oom|[Ff]light|[Rr]oute|[Hh]ighway|[Ss]uite|[Aa]partment|[Ii]nterstate|Boeing|Airbus"
-)
-_CROWNED = (
-    "Albert|Alexander|Alfonso|Baldwin|Benedict|Catherine|Charles|Christian|Clement|Constantine|Edward|Elizabeth|"
-    "Ferdinand|Francis|Frederick|George|Gregory|Gustav|Harald|Henry|Innocent|James|John|Joseph|Leo|Leopold|Louis|"
-    "Margrethe|Mary|Maximilian|Napoleon|Nicholas|Olav|Otto|Paul|Peter|Philip|Pius|Ramesses|Richard|Robert|Rudolf|"
-    "Sixtus|Umberto|Urban|Wilhelm|William"
-)
-# Capitals that are read letter by letter although the dictionary lists a word of the same spelling.
-_SPELT = frozenset("ai am er id ip it iv la led md mit os pr ui un us va".split())
+_SENTENCE_END = rf"(?=\s*$|\s*\n|\s+{forms.STARTERS})"
 _REPEATED = re.compile(r"([a-z])\1{2,}")
 
 
@@ -291,7 +41,7 @@ def normalize(text: str) -> str:
 
 def _pass(text: str) -> str:
     """One application of all rules; what one rule writes may be what an earlier rule reads."""
-    pieces = re.split(r"\{([^{}]*)\}", text)
+    pieces: list[str] = re.split(r"\{([^{}]*)\}", text)
     for index in range(0, len(pieces), 2):
         pieces[index] = _speakable(pieces[index])
     for index in range(1, len(pieces), 2):
@@ -308,9 +58,9 @@ def _speakable(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    """Quotes, dashes, accents and look-alikes as plain characters; emoji and foreign scripts dropped."""
-    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text).translate(_CHARACTERS)
-    text = unicodedata.normalize("NFKD", text).translate(_CHARACTERS)
+    """Quotes, dashes, accents and look-alikes as plain characters; no emoji or foreign scripts."""
+    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text).translate(forms.CHARACTERS)
+    text = unicodedata.normalize("NFKD", text).translate(forms.CHARACTERS)
     text = "".join(c for c in text if not unicodedata.combining(c))
     return _FOREIGN.sub(" ", re.sub(r"[^\S\n]", " ", text))
 
@@ -373,49 +123,33 @@ def _addresses():
 
 
 def _address(address: str) -> str:
-    names = {
-        ".": "dot",
-        "/": "slash",
-        "-": "dash",
-        "_": "underscore",
-        "+": "plus",
-        "?": "question mark",
-    }
-    names |= {
-        "=": "equals",
-        "&": "and",
-        "#": "hash",
-        "%": "percent",
-        ":": "colon",
-        "~": "tilde",
-        "@": "at",
-    }
-    pieces = re.findall(r"[A-Za-z]+|\d+|.", address.rstrip("/"))
-    return " ".join(numbers.cardinal(p) if p.isdigit() else names.get(p, p) for p in pieces)
+    pieces: list[str] = re.findall(r"[A-Za-z]+|\d+|.", address.rstrip("/"))
+    return " ".join(numbers.cardinal(p) if p.isdigit() else forms.ADDRESS.get(p, p) for p in pieces)
 
 
 def _short_forms():
     """Titles, abbreviations, initials. A point that also ends the sentence stays."""
-    titles, short = "|".join(_TITLES), "|".join(_ABBREVIATIONS)
-    numbered = "|".join(_BEFORE_NUMBER)
+    titles, short = "|".join(forms.TITLES), "|".join(forms.ABBREVIATIONS)
+    numbered = "|".join(forms.BEFORE_NUMBER)
     return [
         (r"(?<!\S)[:;]-?[()DP](?!\w)", " "),
         (r"\b([CF])#(?!\w)", r"\1 sharp"),
         (r"\bv(?=\d+\.)", "version "),
         (r"\bw/o\b", "without"),
         (r"\bw/(?=\s|\w)", "with "),
-        (rf"\b({titles})\b\.?(?=\s+[A-Z])", lambda m: _TITLES[m[1]]),
+        (rf"\b({titles})\b\.?(?=\s+[A-Z])", lambda m: forms.TITLES[m[1]]),
+        (r"\b(Mr|Mrs|Ms)\.", lambda m: forms.TITLES[m[1]]),
         (r"(?<=[A-Za-z] )Dr(?:\.|\b(?!\.))(?!\s+[A-Z])", "Drive"),
         (r"\bDr\b\.?(?=\s*[A-Z])|\bDr\.", "Doctor"),
         (r"(?<=[a-z] )St(?:\.|\b(?!\.))(?!\s*[A-Z][a-z])", "Street"),
         (r"\bSt\b\.?(?=\s+[A-Z])", "Saint"),
         (r"\bSt\.", "Street"),
-        (rf"\b({numbered})\.\s?(?=\d)", lambda m: _BEFORE_NUMBER[m[1].lower()] + " ", re.I),
+        (rf"\b({numbered})\.\s?(?=\d)", lambda m: forms.BEFORE_NUMBER[m[1].lower()] + " ", re.I),
         (r"\b(Co)\.(?=\s|$)" + _SENTENCE_END, "Company."),
         (r"\bCo\.", "Company"),
-        (rf"\b({short})\.{_SENTENCE_END}", lambda m: _ABBREVIATIONS[m[1]] + "."),
-        (rf"\b({short})\.(?!\w)", lambda m: _ABBREVIATIONS[m[1]]),
-        (r"\b(Sun|Sat|Wed|Mar)\.(?=,|\s+[a-z\d])", lambda m: _WITHIN_SENTENCE[m[1]]),
+        (rf"\b({short})\.{_SENTENCE_END}", lambda m: forms.ABBREVIATIONS[m[1]] + "."),
+        (rf"\b({short})\.(?!\w)", lambda m: forms.ABBREVIATIONS[m[1]]),
+        (r"\b(Sun|Sat|Wed|Mar)\.(?=,|\s+[a-z\d])", lambda m: forms.WITHIN_SENTENCE[m[1]]),
         (r"\bvs\b", "versus"),
         (
             rf"\b((?:[A-Za-z]\.){{2,}}|[Pp]h\.[Dd]\.){_SENTENCE_END}",
@@ -424,14 +158,14 @@ def _short_forms():
         (r"\b((?:[A-Za-z]\.){2,}|[Pp]h\.[Dd]\.)(?!\w)", lambda m: _initials(m[1])),
         (r"\b([A-Za-z](?:\.[A-Za-z])+)\b", lambda m: _initials(m[1] + ".")),
         (
-            rf"(?<![A-Z] )\b(?!I\.)((?:[A-Z]\.[ ]?)+)(?=[A-Z][a-z])(?!{_STARTERS})",
+            rf"(?<![A-Z] )\b(?!I\.)((?:[A-Z]\.[ ]?)+)(?=[A-Z][a-z])(?!{forms.STARTERS})",
             lambda m: _initials(m[1]) + " ",
         ),
     ]
 
 
 def _initials(dotted: str) -> str:
-    return _INITIALS.get(dotted.lower()) or " ".join(c.upper() for c in dotted if c.isalpha())
+    return forms.INITIALS.get(dotted.lower()) or " ".join(c.upper() for c in dotted if c.isalpha())
 
 
 def _moments():
@@ -440,9 +174,9 @@ def _moments():
     return [
         (rf"\b{year}-([01]\d)-([0-3]\d)\b", lambda m: _date(m[1], m[2], m[3], m[0])),
         (rf"\b([01]?\d)/([0-3]?\d)/{year}\b", lambda m: _date(m[3], m[1], m[2], m[0])),
-        (rf"\b{_MONTH}\s+{_DAY}(?:,?\s+{year})?\b(?![:/%])", _month_day),
-        (rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{year})?\b", _day_month),
-        (rf"\b{_MONTH}\s+{year}\b", lambda m: f"{_month(m[1])} {numbers.year(m[2])}"),
+        (rf"\b{forms.MONTH}\s+{_DAY}(?:,?\s+{year})?\b(?![:/%])", _month_day),
+        (rf"\b{_DAY}\s+(?:of\s+)?{forms.MONTH}(?:,?\s+{year})?\b", _day_month),
+        (rf"\b{forms.MONTH}\s+{year}\b", lambda m: f"{_month(m[1])} {numbers.year(m[2])}"),
         (r"(?<=:\d\d)\s?[-—]\s?(?=\d)|(?<=\d[ap]m)\s?[-—]\s?(?=\d)", " to "),
         (r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?\s*([AaPp])\.?\s?[Mm]\b\.?", _clock),
         (r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?()(?![\d:])", _clock),
@@ -454,13 +188,13 @@ def _moments():
 
 
 def _month(name: str) -> str:
-    return next(month for month in _MONTHS if month.startswith(name[:3]))
+    return next(month for month in forms.MONTHS if month.startswith(name[:3]))
 
 
 def _date(year: str, month: str, day: str, written: str) -> str:
     if not 1 <= int(month) <= 12 or not 1 <= int(day) <= 31:
         return written
-    return f"{_MONTHS[int(month) - 1]} {numbers.ordinal(day)}, {numbers.year(year)}"
+    return f"{forms.MONTHS[int(month) - 1]} {numbers.ordinal(day)}, {numbers.year(year)}"
 
 
 def _month_day(match: re.Match[str]) -> str:
@@ -494,9 +228,9 @@ def _clock(match: re.Match[str]) -> str:
 
 def _quantities():
     """Telephone numbers, money, percent, units, fractions, ranges."""
-    money = "|".join(re.escape(sign) for sign in sorted(_MONEY, key=len, reverse=True))
-    units = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
-    rates = "|".join(sorted(map(re.escape, _RATES), key=len, reverse=True))
+    money = "|".join(re.escape(sign) for sign in sorted(forms.MONEY, key=len, reverse=True))
+    units = "|".join(sorted(map(re.escape, forms.UNITS), key=len, reverse=True))
+    rates = "|".join(sorted(map(re.escape, forms.RATES), key=len, reverse=True))
     amount = rf"(?<![\w.])(-?)({_NUMBER})"
     return [
         (r"(?<![\w.])(\+?)(?:(\d{1,3})[ .-])?\((\d{3})\)\s?(\d{3})[ .-](\d{4})\b", _telephone),
@@ -516,14 +250,14 @@ def _quantities():
             lambda m: _degrees(m) + {"C": " Celsius", "F": " Fahrenheit"}[m[3]],
         ),
         (rf"{amount}\s?°", _degrees),
-        (rf"{amount}\s?({rates})\b", lambda m: f"{_signed(m[1], m[2])} {_RATES[m[3]]}"),
+        (rf"{amount}\s?({rates})\b", lambda m: f"{_signed(m[1], m[2])} {forms.RATES[m[3]]}"),
         (
             rf"{amount}\s?({units})\^2",
-            lambda m: _signed(m[1], m[2]) + " square " + _many(_UNITS[m[3]]),
+            lambda m: _signed(m[1], m[2]) + " square " + _many(forms.UNITS[m[3]]),
         ),
         (
             rf"{amount}\s?({units})\^3",
-            lambda m: _signed(m[1], m[2]) + " cubic " + _many(_UNITS[m[3]]),
+            lambda m: _signed(m[1], m[2]) + " cubic " + _many(forms.UNITS[m[3]]),
         ),
         (rf"{amount}[ -]?({units})\b(?!['-])(?:\.(?=\s+[a-z\d]))?", _measure),
         (r"\b(\d+)'\s?(\d+)\"", lambda m: f"{_counted(m[1], 'foot')} {numbers.cardinal(m[2])}"),
@@ -552,7 +286,9 @@ def _telephone(match: re.Match[str]) -> str:
 
 def _many(unit: str) -> str:
     first, _, last = unit.rpartition(" ")
-    return f"{first} {_PLURALS.get(last, last if last.endswith('hertz') else last + 's')}".strip()
+    return (
+        f"{first} {forms.PLURALS.get(last, last if last.endswith('hertz') else last + 's')}".strip()
+    )
 
 
 def _counted(number: str, unit: str) -> str:
@@ -574,16 +310,17 @@ def _measure(match: re.Match[str]) -> str:
     )
     if spaced_word:
         return match[0]
-    return ("minus " if match[1] else "") + _counted(match[2], _UNITS[match[3]])
+    return ("minus " if match[1] else "") + _counted(match[2], forms.UNITS[match[3]])
 
 
 def _money(match: re.Match[str]) -> str:
     sign, currency, number, scale, letter = match.groups(default="")
-    whole, cents = _MONEY[currency]
+    whole, cents = forms.MONEY[currency]
     number = number.replace(",", "")
     minus = "minus " if sign else ""
     if scale or letter:
-        return f"{minus}{numbers.decimal(number)} {scale or _SCALES[letter.lower()]} {_many(whole)}"
+        scale = scale or forms.SCALES[letter.lower()]
+        return f"{minus}{numbers.decimal(number)} {scale} {_many(whole)}"
     units, point, part = number.partition(".")
     if not point or len(part) != 2 or not cents:
         return minus + _counted(number, whole)
@@ -612,9 +349,9 @@ def _fraction(match: re.Match[str]) -> str:
 def _romans():
     """Roman numerals where the word before calls for one."""
     return [
-        (rf"\b({_COUNTED})\s+([IVXL]+)\b", _roman_cardinal),
-        (rf"\b({_CROWNED})\s+([IVX]*[VX][IVX]*|II|III)\b", _roman_ordinal),
-        (rf"\b({_CROWNED})\s+(I)(?=\s*[,.;:?!]|\s*$|\s+(?:of|was)\b)", _roman_ordinal),
+        (rf"\b({forms.COUNTED})\s+([IVXL]+)\b", _roman_cardinal),
+        (rf"\b({forms.CROWNED})\s+([IVX]*[VX][IVX]*|II|III)\b", _roman_ordinal),
+        (rf"\b({forms.CROWNED})\s+(I)(?=\s*[,.;:?!]|\s*$|\s+(?:of|was)\b)", _roman_ordinal),
         (r"\b([A-Z][a-z]+)\s+(II|III|VI{1,3}|IX|XI{1,3}|XIV|XVI{0,3}|XIX|XXI?)\b", _roman_cardinal),
     ]
 
@@ -638,7 +375,10 @@ def _plain_numbers():
             lambda m: " point ".join(map(numbers.cardinal, m[1].split("."))),
         ),
         (r"(?<![\w.,])(1[1-9]\d{2}|20\d{2})(?!\w|[.,]\d)", _year),
-        (rf"\b({_NUMBERED})\s+(\d{{3}})\b(?![.,]\d)", lambda m: f"{m[1]} {numbers.year(m[2])}"),
+        (
+            rf"\b({forms.NUMBERED})\s+(\d{{3}})\b(?![.,]\d)",
+            lambda m: f"{m[1]} {numbers.year(m[2])}",
+        ),
         (r"(?<![\w.])-(?=\.?\d)", " minus "),
         (r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " "),
         (r"(?<=\d):(?=\d)", " to "),
@@ -650,23 +390,7 @@ def _plain_numbers():
 def _year(match: re.Match[str]) -> str:
     before = re.search(r"([A-Za-z]+)\W*$", match.string[: match.start()])
     after = re.match(r"\s+([a-z]+)", match.string[match.end() :])
-    dated = before and before[1].lower() in {
-        *(
-            "in",
-            "since",
-            "by",
-            "until",
-            "till",
-            "from",
-            "before",
-            "after",
-            "during",
-            "circa",
-            "year",
-            "early",
-        ),
-        *("late", "mid", "spring", "summer", "autumn", "fall", "winter", "of", "and", "to"),
-    }
+    dated = before and before[1].lower() in forms.BEFORE_YEAR
     counts_things = (
         after
         and after[1].endswith("s")
@@ -705,8 +429,8 @@ def _symbols():
 
 def _words(text: str) -> str:
     """Decide for every word whether it is read or spelled."""
-    words = re.findall(r"[A-Za-z]{2,}", text)
-    shouted = len(words) > 1 and all(word.isupper() for word in words)
+    long = re.findall(r"[A-Za-z]{2,}", text)
+    shouted = len(long) > 1 and all(word.isupper() for word in long)
     text = re.sub(r"\b([A-Za-z]+)-(?=([A-Za-z]+))", _hyphen, text).replace("-", " ")
     # "STOP IT" is emphasis, "the IT team" is not.
     text = re.sub(r"\b([A-Z]{3,} )(IT|US)\b", lambda m: m[1] + m[2].lower(), text)
@@ -716,9 +440,13 @@ def _words(text: str) -> str:
 
 
 def _hyphen(match: re.Match[str]) -> str:
-    joined = match[1] + match[2]
-    prefix = match[1].lower() in {"re", "pre", "co", "anti", "non", "de", "un", "e"}
-    return match[1] if prefix and lexicon.pronounce(joined.lower()) else match[1] + " "
+    """Join a prefix to its word ("re-enter"), part everything else ("well-known")."""
+    joined = (match[1] + match[2]).lower()
+    prefixed = (
+        match[1].lower() in _PREFIXES and len(match[2]) > 2 and lexicon.known(match[2].lower())
+    )
+    electronic = match[1].lower() == "e" and lexicon.known(joined)
+    return match[1] if prefixed or electronic else match[1] + " "
 
 
 def _word(word: str) -> str:
@@ -732,7 +460,7 @@ def _word(word: str) -> str:
         return _capitals(word[:-1]) + "'s"
     if lexicon.pronounce(lower):
         return word
-    if not apostrophe and re.search(r"[a-z][A-Z]", word):
+    if not apostrophe and re.search(r"[a-z][A-Z]", word.removeprefix("Mc")):
         return " ".join(_word(part) for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", word))
     if _REPEATED.search(lower):
         times = (1, 2) if lower[-1] == lower[-3] else (2, 1)  # "sooo", "coool"
@@ -744,7 +472,7 @@ def _word(word: str) -> str:
 def _capitals(word: str) -> str:
     lower = word.lower()
     readable = lexicon.known(lower) or (len(word) > 5 and re.search(r"[AEIOUY]", word))
-    return word if readable and lower not in _SPELT else _letters(word)
+    return word if readable and lower not in forms.SPELT else _letters(word)
 
 
 def _letters(word: str) -> str:
@@ -752,7 +480,7 @@ def _letters(word: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """One space between words, one mark in a row (the strongest), quotes in pairs, nothing before the first word."""
+    """One space between words, the strongest mark of a row, quotes in pairs, no mark first."""
     strength = {mark: rank for rank, mark in enumerate(",—:;….!?")}
     tokens = [token for token in TOKEN.findall(text) if token.strip("'")]
     quotes = tokens.count('"') // 2 * 2

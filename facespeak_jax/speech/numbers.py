@@ -15,11 +15,11 @@ def _engine() -> inflect.engine:
 
 
 def cardinal(digits: str) -> str:
-    """ "1234" -> "one thousand two hundred thirty four"; leading zeros and very long numbers digit by digit."""
+    """ "1,234" -> "one thousand two hundred thirty four"; "007" and very long ones by digits."""
     digits = digits.replace(",", "")
     if len(digits) > LONGEST or (len(digits) > 1 and digits[0] == "0"):
         return spelt(digits)
-    return _plain(_engine().number_to_words(digits, andword=""))
+    return _plain(_words(digits))
 
 
 def ordinal(digits: str) -> str:
@@ -27,7 +27,7 @@ def ordinal(digits: str) -> str:
     digits = digits.replace(",", "").lstrip("0") or "0"
     if len(digits) > LONGEST:
         return spelt(digits)
-    return _plain(_engine().ordinal(_engine().number_to_words(digits, andword="")))
+    return _plain(_engine().ordinal(_words(digits)))
 
 
 def decimal(number: str) -> str:
@@ -43,7 +43,7 @@ def spelt(digits: str) -> str:
 
 
 def year(digits: str) -> str:
-    """ "1984" -> "nineteen eighty four"; "1905" -> "nineteen oh five"; "2007" -> "two thousand seven"."""
+    """ "1984" -> "nineteen eighty four"; "1905" -> "nineteen oh five"; "101" -> "one oh one"."""
     century, rest = digits[:-2], digits[-2:]
     if digits[-3:-1] == "00":
         return cardinal(digits)
@@ -77,6 +77,10 @@ def roman(numeral: str) -> int | None:
     tens = ("", "X", "XX", "XXX", "XL", "L", "LX", "LXX", "LXXX")
     ones = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
     return total if 0 < total < 90 and tens[total // 10] + ones[total % 10] == numeral else None
+
+
+def _words(digits: str) -> str:
+    return str(_engine().number_to_words(digits, andword=""))
 
 
 def _plain(words: str) -> str:

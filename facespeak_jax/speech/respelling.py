@@ -4,70 +4,14 @@ import re
 
 from facespeak_jax.errors import UnknownSymbol
 from facespeak_jax.speech.lexicon import PHONES, VOWELS, Pronunciation
+from facespeak_jax.speech.tables import table
 
-_IPA = {
-    **{
-        "tʃ": "CH",
-        "dʒ": "JH",
-        "ʧ": "CH",
-        "ʤ": "JH",
-        "aɪ": "AY",
-        "aʊ": "AW",
-        "eɪ": "EY",
-        "oʊ": "OW",
-        "əʊ": "OW",
-    },
-    **{"ɔɪ": "OY", "ɜr": "ER", "ɜɹ": "ER", "ər": "ER", "əɹ": "ER", "ɝ": "ER", "ɚ": "ER", "ɜ": "ER"},
-    **{
-        "ɑ": "AA",
-        "a": "AA",
-        "ɒ": "AA",
-        "æ": "AE",
-        "ʌ": "AH",
-        "ə": "AH",
-        "ɐ": "AH",
-        "ɔ": "AO",
-        "ɛ": "EH",
-        "e": "EH",
-    },
-    **{
-        "ɪ": "IH",
-        "i": "IY",
-        "ʊ": "UH",
-        "u": "UW",
-        "o": "OW",
-        "b": "B",
-        "d": "D",
-        "ð": "DH",
-        "f": "F",
-        "g": "G",
-    },
-    **{
-        "ɡ": "G",
-        "h": "HH",
-        "k": "K",
-        "l": "L",
-        "ɫ": "L",
-        "m": "M",
-        "n": "N",
-        "ŋ": "NG",
-        "p": "P",
-        "r": "R",
-    },
-    **{
-        "ɹ": "R",
-        "ɾ": "D",
-        "s": "S",
-        "ʃ": "SH",
-        "t": "T",
-        "θ": "TH",
-        "v": "V",
-        "w": "W",
-        "j": "Y",
-        "z": "Z",
-    },
-    "ʒ": "ZH",
-}
+_IPA = table(
+    "tʃ CH, dʒ JH, ʧ CH, ʤ JH, aɪ AY, aʊ AW, eɪ EY, oʊ OW, əʊ OW, ɔɪ OY, ɜr ER, ɜɹ ER, ər ER, əɹ "
+    "ER, ɝ ER, ɚ ER, ɜ ER, ɑ AA, a AA, ɒ AA, æ AE, ʌ AH, ə AH, ɐ AH, ɔ AO, ɛ EH, e EH, ɪ IH, i IY, "
+    "ʊ UH, u UW, o OW, b B, d D, ð DH, f F, g G, ɡ G, h HH, k K, l L, ɫ L, m M, n N, ŋ NG, p P, r "
+    "R, ɹ R, ɾ D, s S, ʃ SH, t T, θ TH, v V, w W, j Y, z Z, ʒ ZH"
+)
 _IPA_TOKEN = re.compile("|".join(sorted(_IPA, key=len, reverse=True)) + "|[ˈˌ']")
 
 
@@ -101,7 +45,7 @@ def _from_ipa(written: str) -> Pronunciation | None:
 
 def _complain(written: str, phones: tuple[str, ...]) -> Pronunciation:
     unknown = next((phone for phone in phones if phone not in PHONES), "")
-    hint = f"write {unknown}0, {unknown}1 or {unknown}2. " if unknown in VOWELS else ""
+    hint = f"Write {unknown}0, {unknown}1 or {unknown}2. " if unknown in VOWELS else ""
     raise UnknownSymbol(
         f"{{{written[:40]}}} is not a pronunciation: {unknown[:20]!r} is no phone. {hint}"
         "Braces hold ARPAbet phones, as in {HH AH0 L OW1}, or IPA, as in {həˈloʊ}."

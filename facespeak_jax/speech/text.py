@@ -20,7 +20,7 @@ _INDEX = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 class TextFrontEnd:
     """Turns English text into phonemes: `normalize` -> `phonemize` -> `encode`.
 
-    Any word may be given by its sound in braces, in ARPAbet or IPA: "My name is {HH EH1 L EH0 N AA0}."
+    Any word may be given by its sound in braces, ARPAbet or IPA: "I am {HH EH1 L EH0 N AA0}."
     There is no state; the dictionary is read on the first call.
     """
 
@@ -38,8 +38,8 @@ class TextFrontEnd:
     def phonemize(self, text: str) -> list[str]:
         """The symbols of the text, "<bos>" first and "<eos>" last, words parted by " ".
 
-        Pause marks follow the word before them; an opening quotation mark follows the word boundary.
-        Raises EmptyText, NothingToPronounce, UnknownSymbol (braces that hold anything but a pronunciation).
+        Pause marks follow the word before them; an opening quotation mark follows the boundary.
+        Raises EmptyText, NothingToPronounce, UnknownSymbol (braces without a pronunciation).
         """
         tokens = TOKEN.findall(self.normalize(text))
         sounds = _sounds(tokens)
@@ -87,7 +87,14 @@ def _pronounce(
     capital = token[0].isupper() and before != ""
     context = Context(word, before, following, before_that, capital)
     chosen = disambiguate(context) or connected(word, after)
-    return chosen or lexicon.pronounce(word) or g2p.pronounce(word)
+    return chosen or lexicon.pronounce(word) or _guess(word)
+
+
+def _guess(word: str) -> lexicon.Pronunciation:
+    """An unlisted word: a compound where the spelling model nearly agrees, else what that says."""
+    guess, split = g2p.pronounce(word), lexicon.compound(word)
+    plain = [tuple(p.rstrip("012") for p in sound) for sound in (guess, split or ())]
+    return split if split and g2p.edits(*plain) <= 2 else guess
 
 
 def _word(tokens: list[str], at: int) -> str:

@@ -15,7 +15,7 @@ SLOPE = 0.1
 
 
 def overlap_add(frames: Float[Array, "b m w"], hop: int) -> Float[Array, "b n"]:
-    """Frames `hop` samples apart summed where they overlap: n = (m - 1)·hop + w, w a multiple of hop."""
+    """Frames `hop` samples apart, summed: n = (m - 1)·hop + w. hop must divide w."""
     b, m, w = frames.shape
     blocks = frames.reshape(b, m, w // hop, hop)
     after = w // hop - 1
@@ -78,7 +78,7 @@ class ISTFTVocoder(nn.Module):
 
 
 class ResidualStack(nn.Module):
-    """Dilated convolutions of one kernel, each followed by a plain one, with a residual over both."""
+    """Dilated convolutions of one kernel, each followed by a plain one, with residuals."""
 
     kernel: int
     dilations: tuple[int, ...]
@@ -104,9 +104,9 @@ class ResidualStack(nn.Module):
 
 
 class HiFiGAN(nn.Module):
-    """Transposed convolutions up to the sample rate, each followed by residual stacks of several kernels.
+    """Transposed convolutions up to the sample rate, each followed by residual stacks.
 
-    Kong et al. 2020, "HiFi-GAN", generator V1 at the rates of this project. `lengths` in mel frames.
+    Kong et al. 2020, "HiFi-GAN", generator V1 at this project's rates. `lengths` in mel frames.
     """
 
     width: int = 512

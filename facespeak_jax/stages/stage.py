@@ -1,13 +1,16 @@
 """What a training stage is: the loop knows stages only through this Protocol."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from etils import epath
 from jaxtyping import Array, Float, Float32, UInt8
 from ml_collections import ConfigDict
 
 from facespeak_jax.data.pipeline import ExampleMaker
+from facespeak_jax.data.records import Clips
 
 Params = dict[str, dict[str, Any]]  # group ("model", "critic", "frozen") -> part -> parameters
 Batch = dict[str, Array]
@@ -53,3 +56,17 @@ class Stage(Protocol):
     ) -> tuple[
         Metrics, dict[str, UInt8[np.ndarray, "h w 3"]], dict[str, Float32[np.ndarray, " n"]]
     ]: ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A stage with something to compute from its first parameters before examples can be made.
+
+    The loop calls `prepare` with the clips of every split it reads, after the parameters are there
+    (fresh or restored) and before the first batch that is trained on. Only the first batch is made
+    earlier, for its shapes.
+    """
+
+    def prepare(
+        self, params: Params, sources: Sequence[Clips], workdir: epath.PathLike
+    ) -> None: ...

@@ -1,8 +1,12 @@
 """Checkpoints in `<workdir>/checkpoints/<step>/state`, restored into any mesh or part by part."""
 
-from collections.abc import Iterable
+import contextlib
+import functools
+import operator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -53,19 +57,19 @@ class Checkpoints:
         """The newest checkpoint, laid out as `abstract` (with shardings). Raises BadCheckpoint."""
         step = self.latest
         where = self.directory / str(step)
-        different = _differences(abstract, self._manager.item_metadata(step)[ITEM])
-        if different:
-            raise BadCheckpoint(
-                f"{where} belongs to another model or optimizer; use another workdir, or the "
-                "config it was made with. Differences:\n  " + "\n  ".join(different)
-            )
-        arguments = ocp.args.Composite(**{ITEM: ocp.args.StandardRestore(abstract)})
         try:
-            return self._manager.restore(step, args=arguments)[ITEM]
+            different = _differences(abstract, self._manager.item_metadata(step)[ITEM])
+            if not different:
+                arguments = ocp.args.Composite(**{ITEM: ocp.args.StandardRestore(abstract)})
+                return self._manager.restore(step, args=arguments)[ITEM]
         except (ValueError, OSError, KeyError) as error:
             raise BadCheckpoint(
                 f"{where} cannot be read ({error}); delete it to resume from an earlier one"
             ) from error
+        raise BadCheckpoint(
+            f"{where} belongs to another model or optimizer; use another workdir, or the "
+            "config it was made with. Differences:\n  " + "\n  ".join(different)
+        )
 
     def close(self) -> None:
         """Waits until everything is on disk."""
@@ -91,6 +95,12 @@ def _differences(wanted: Any, saved: Any, limit: int = 10) -> list[str]:
     return lines[:limit] + [f"and {len(lines) - limit} more"] * (len(lines) > limit)
 
 
+def model_parts(workdir: epath.PathLike) -> list[str]:
+    """The parts that a workdir trains. Raises BadCheckpoint."""
+    with _opened(epath.Path(workdir)) as manager:
+        return sorted(manager.item_metadata(manager.latest_step())[ITEM].tree["ema"])
+
+
 def load_parts(
     path: epath.PathLike, parts: Iterable[str], *, use_ema: bool = True
 ) -> dict[str, Any]:
@@ -101,51 +111,58 @@ def load_parts(
     """
     parts = list(parts)
     root = epath.Path(path)
-    if (root / export.CONFIG).exists() and (root / export.WEIGHTS).exists():
+    if (root / export.WEIGHTS).exists():
         return export.load(root, parts).params
+    with _opened(root) as manager:
+        step = manager.latest_step()
+        saved = manager.item_metadata(step)[ITEM].tree
+        places = _places(saved, use_ema)
+        missing = [part for part in parts if part not in places]
+        if missing:
+            raise BadCheckpoint(
+                f"{root} (step {step}) has no {', '.join(missing)}; it has "
+                f"{', '.join(sorted(places))}"
+            )
+        wanted: dict[tuple[str, ...], Any] = {}
+        for part in parts:
+            wanted[*places[part], part] = _at(saved, (*places[part], part))
+        tree = flax.traverse_util.unflatten_dict(wanted)
+        restored = manager.restore(step, args=_numpy(tree))[ITEM]
+    logging.info("Read %s of %s, step %d", ", ".join(parts), root, step)
+    return {part: _at(restored, (*places[part], part)) for part in parts}
+
+
+@contextlib.contextmanager
+def _opened(root: epath.Path) -> Iterator[ocp.CheckpointManager]:
+    """The checkpoints of another workdir, for reading."""
     if not (root / "checkpoints").exists():
         raise BadCheckpoint(f"{root} is neither a workdir with checkpoints nor a weights directory")
-    with ocp.CheckpointManager(
-        root / "checkpoints",
-        options=ocp.CheckpointManagerOptions(read_only=True),
-        item_handlers={ITEM: ocp.PyTreeCheckpointHandler()},
-    ) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise BadCheckpoint(f"{root}/checkpoints holds no complete checkpoint")
-        saved = manager.item_metadata(step)[ITEM].tree
-        groups = {
-            "model": saved["ema"] if use_ema else saved["params"]["model"],
-            "frozen": saved["params"].get("frozen", {}),
-            "critic": saved["params"].get("critic", {}),
-        }
-        owner = {part: next((g for g in groups if part in groups[g]), None) for part in parts}
-        missing = [part for part in parts if owner[part] is None]
-        if missing:
-            found = sorted(part for group in groups.values() for part in group)
-            raise BadCheckpoint(
-                f"{root} (step {step}) has no {', '.join(missing)}; it has {', '.join(found)}"
-            )
-        wanted = _subset(owner, groups, use_ema)
-        restored = manager.restore(step, args=_partial(wanted))[ITEM]
-    logging.info("Read %s of %s, step %d", ", ".join(parts), root, step)
-    ema = restored.get("ema", {})
-    stored = restored.get("params", {})
-    return {p: ema[p] if p in ema else stored[owner[p]][p] for p in parts}
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    handlers = {ITEM: ocp.PyTreeCheckpointHandler()}
+    directory = root / "checkpoints"
+    with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
+        if manager.latest_step() is None:
+            raise BadCheckpoint(f"{directory} holds no complete checkpoint")
+        yield manager
 
 
-def _subset(owner: dict[str, str], groups: dict[str, Any], use_ema: bool) -> dict[str, Any]:
-    """The piece of the checkpoint's tree that holds the wanted parts."""
-    wanted: dict[str, Any] = {}
-    for part, group in owner.items():
-        if group == "model" and use_ema:
-            wanted.setdefault("ema", {})[part] = groups[group][part]
-        else:
-            wanted.setdefault("params", {}).setdefault(group, {})[part] = groups[group][part]
-    return wanted
+def _places(saved: dict[str, Any], use_ema: bool) -> dict[str, tuple[str, ...]]:
+    """Part -> where in the checkpoint's tree its parameters are."""
+    first = ("ema",) if use_ema else ("params", "model")
+    order = (("params", "critic"), ("params", "frozen"), first)
+    return {
+        part: place
+        for place in order
+        if place[-1] in _at(saved, place[:-1])
+        for part in _at(saved, place)
+    }
 
 
-def _partial(wanted: dict[str, Any]) -> ocp.args.Composite:
+def _at(tree: dict[str, Any], path: tuple[str, ...]) -> Any:
+    return functools.reduce(operator.getitem, path, tree)
+
+
+def _numpy(wanted: dict[str, Any]) -> ocp.args.Composite:
     """Arguments that read `wanted` alone, as numpy arrays."""
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), wanted)
     kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)

@@ -21,7 +21,7 @@ from facespeak_jax import export, stages
 from facespeak_jax.data import pipeline
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.rates import SAMPLE_RATE
-from facespeak_jax.stages.stage import Stage
+from facespeak_jax.stages.stage import Prepared, Stage
 from facespeak_jax.training import checkpoint, metrics, sharding, state, step
 from facespeak_jax.training.state import TrainState
 
@@ -92,6 +92,9 @@ class _Run:
         """Everything, in order."""
         train = self.config.train
         now, layout = self.initialise()
+        if isinstance(self.stage, Prepared):
+            sources = [*self.batches.sources, *self.held_out.sources]
+            self.stage.prepare(now.params, sources, self.workdir)
         start = int(now.step)
         names = step.metric_names(
             self.stage, train, self.optimizers, now.params, self.on_device(self.batches[start])
@@ -151,7 +154,8 @@ class _Run:
             logging.info("Resumed %s at step %d", self.workdir, int(now.step))
             return now, layout
         now = jax.jit(fresh, out_shardings=layout)(self.key, batch)
-        now = self.with_upstream(now)
+        upstream = {part: path for part, path in self.config.upstream.items() if path}
+        now = put_upstream(now, upstream)
         parameter_overview.log_parameter_overview(
             now.params, include_stats="sharding", msg="Parameters:"
         )
@@ -160,10 +164,6 @@ class _Run:
             text = self.config.to_json_best_effort(indent=1, sort_keys=True)
             (self.workdir / "config.json").write_text(text + "\n")
         return now, layout
-
-    def with_upstream(self, now: TrainState) -> TrainState:
-        """With the parts that `config.upstream` names read from other workdirs or weights."""
-        return put_upstream(now, dict(self.config.upstream))
 
     def ahead(self, start: int) -> Iterator[pipeline.Example]:
         return pipeline.prefetch(
@@ -231,9 +231,10 @@ class _Run:
         file = self.workdir / f"not_finite_step_{bad}.npz"
         with file.open("wb") as out:
             np.savez(out, **batch)
+        clips = ", ".join(self.batches.clip_ids(bad))
         raise NotFinite(
             f"stage {self.config.stage!r} was not finite at step {bad}: "
-            f"{', '.join([*culprits, *broken[:5]])}. Clips: {', '.join(self.batches.clip_ids(bad))}. "
+            f"{', '.join([*culprits, *broken[:5]])}. Clips: {clips}. "
             f"The batch is in {file}; the parameters were not touched by it, and the newest "
             f"checkpoint is step {self.checkpoints.latest}"
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from facespeak_jax.errors import FaceSpeakError
 
 AXES = ("data", "fsdp", "tensor")
 BATCH = ("data", "fsdp")  # the axes a batch is split over
+AnyMesh = Mesh | AbstractMesh
 MIN_SIZE = 2**14  # arrays with fewer elements are not worth splitting
 
 
@@ -31,7 +32,7 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
     known = int(np.prod([n for n in shape if n != -1]))
     if shape.count(-1) == 1 and count % known == 0:
         shape[shape.index(-1)] = count // known
-    if int(np.prod(shape)) != count:
+    if min(shape) < 1 or int(np.prod(shape)) != count:
         given = ", ".join(f"{axis}={sizes[axis]}" for axis in AXES)
         raise MeshMismatch(
             f"the mesh {given} does not use the {count} devices; the product of the axes must be "
@@ -46,20 +47,20 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(BATCH))
 
 
-def check_batch(batch: int, mesh: Mesh) -> None:
+def check_batch(batch: int, mesh: AnyMesh) -> None:
     """Raises MeshMismatch unless `batch` rows split evenly over the mesh."""
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     if batch % ways:
         raise MeshMismatch(f"a batch of {batch} cannot be split over {ways} devices evenly")
 
 
-def replicate(shape: tuple[int, ...], mesh: Mesh) -> P:
+def replicate(shape: tuple[int, ...], mesh: AnyMesh) -> P:
     """Whole on every device."""
     del shape, mesh
     return P()
 
 
-def split(shape: tuple[int, ...], mesh: Mesh) -> P:
+def split(shape: tuple[int, ...], mesh: AnyMesh) -> P:
     """Output features over `tensor`, the largest other divisible dimension over `fsdp`."""
     spec: list[str | None] = [None] * len(shape)
     if int(np.prod(shape)) < MIN_SIZE:
@@ -72,14 +73,14 @@ def split(shape: tuple[int, ...], mesh: Mesh) -> P:
     return P(*spec)
 
 
-Rule = Callable[[tuple[int, ...], Mesh], P]
+Rule = Callable[[tuple[int, ...], AnyMesh], P]
 RULES: tuple[tuple[str, Rule], ...] = (
     (r"(kernel|embedding)$", split),
     (r"", replicate),
 )  # the first pattern found in the path wins
 
 
-def infer(tree: Any, mesh: Mesh) -> Any:
+def infer(tree: Any, mesh: AnyMesh) -> Any:
     """The sharding of every array of `tree` (arrays or shapes) by RULES."""
 
     def choose(path: tuple, leaf: Any) -> NamedSharding:

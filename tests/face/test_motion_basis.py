@@ -12,7 +12,7 @@ from facespeak_jax.face.motion_basis import MotionBasis
 def split():
     module = MotionBasis(width=32, head=6, lip=3, depth=1)
     f = jax.random.normal(jax.random.key(0), (5, 32))
-    return module, module.init(jax.random.key(1), f), f
+    return module, jax.jit(module.init)(jax.random.key(1), f), f
 
 
 def test_basis_is_orthonormal(split):
@@ -58,7 +58,7 @@ def test_motion_keeps_the_length_of_alpha(split):
 
 def test_gradient_through_the_basis_is_finite(split):
     module, params, f = split
-    gradient = jax.grad(lambda p: jnp.abs(module.apply(p, f).identity).sum())(params)
+    gradient = jax.jit(jax.grad(lambda p: jnp.abs(module.apply(p, f).identity).sum()))(params)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
     assert float(jnp.abs(gradient["params"]["directions"]).max()) > 0
 

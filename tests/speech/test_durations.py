@@ -88,6 +88,15 @@ def test_upsample_cuts_what_does_not_fit():
     )
 
 
+def test_a_window_of_durations_upsamples_to_that_stretch():
+    x, spans = jax.random.normal(KEY, (2, 4, 3)), jnp.array([[2, 0, 6, 1], [3, 3, 2, 0]])
+    whole = durations.upsample(x, spans, 12)
+    start = jnp.array([4, 1])
+    part = durations.upsample(x, durations.window(spans, start, 4), 4)
+    np.testing.assert_array_equal(part[0], whole[0, 4:8])
+    np.testing.assert_array_equal(part[1], whole[1, 1:5])
+
+
 def test_to_frames_inverts_to_log():
     spans = jnp.array([[3, 0, 4, 1], [9, 3, 0, 0]])
     out = durations.to_frames(durations.to_log(spans), jnp.array([4, 2]))

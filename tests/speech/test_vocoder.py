@@ -9,7 +9,7 @@ from facespeak_jax.speech import mel, vocoder
 KEY = jax.random.key(0)
 VOCODERS = {
     "istft": vocoder.ISTFTVocoder(width=16, depth=2),
-    "hifigan": vocoder.HiFiGAN(width=16, kernels=(3, 5), dilations=(1, 3)),
+    "hifigan": vocoder.HiFiGAN(width=16, kernels=(3, 5), dilations=(2,)),
 }
 
 
@@ -31,12 +31,11 @@ def test_inverse_equals_scipy_inside():
         window=scipy.signal.get_window("hann", 640),
         nperseg=640,
         noverlap=480,
-        boundary=False,
         scaling="spectrum",
     )
     expected = expected / scipy.signal.get_window("hann", 640).sum()
-    out = vocoder.inverse(spectrum, jnp.ones((1, 20), bool))[0]
-    np.testing.assert_allclose(out, expected[240:-240], atol=1e-5)
+    out = vocoder.inverse(spectrum, jnp.ones((1, 20), bool))[0, 80:-80]  # scipy trims 320
+    np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
 def test_overlap_add_places_every_frame():

@@ -1,4 +1,4 @@
-"""Examples of the face stage: a source, a target, the frames that drive it, and an identity frame."""
+"""Examples of the face stage: a source, a target, the frames that drive it, an identity frame."""
 
 import dataclasses
 import io
@@ -8,9 +8,22 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
+from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
 from facespeak_jax.data.schema import BadExample, Clip, decode_image
+
+# Face units that the lip motion answers for; the head motion answers for the others.
+LIP_UNITS = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in ARKIT])
+
+_SIDES = {"Left": "Right", "Right": "Left"}
+_MIRRORED_UNITS = np.array(
+    [
+        ARKIT.index(name.removesuffix(side) + _SIDES[side] if side else name)
+        for name in ARKIT
+        for side in [next((side for side in _SIDES if name.endswith(side)), "")]
+    ]
+)
 
 ROLES = ("source", "target", "head", "lips", "identity")
 
@@ -36,9 +49,9 @@ class FaceExamples:
     def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
         """uint8 images (size, size, 3) by role, plus:
 
-        `mouth_box`, `eye_box` (4,) of the target; `pose` (3, 3) degrees of source, head and identity
-        and `posed` (3,) whether it is known; `is_crossed` (); `speaker` () int32, a hash. Raises
-        BadExample for a clip of fewer than two frames.
+        `mouth_box`, `eye_box` (4,) of the target; `pose` (3, 3) degrees of source, head and
+        identity and `posed` (3,) whether it is known; `units` (52,) of the target and `has_units` ();
+        `is_crossed` (); `speaker` () int32, a hash. Raises BadExample for a clip of one frame.
         """
         clip = clips[position]
         if len(clip.frames) < 2:
@@ -61,6 +74,8 @@ class FaceExamples:
             "eye_box": clip.eye_box[chosen.head],
             "pose": np.stack([pose for pose, _ in poses]),
             "posed": np.array([known for _, known in poses], np.float32),
+            "units": np.where(LIP_UNITS, _units(clip, chosen.lips), _units(clip, chosen.head)),
+            "has_units": np.float32(len(clip.units) > 0),
             "is_crossed": np.float32(chosen.crossed),
             "speaker": np.int32(zlib.crc32(clip.speaker.encode()) & 0x7FFFFFFF),
         }
@@ -82,7 +97,7 @@ class FaceExamples:
             "head": clip.frames[head],
             "lips": clip.frames[lips],
         }
-        return _Chosen(images, source, head, k >= 0)
+        return _Chosen(images, source, head, lips, k >= 0)
 
     def _resized(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
         if image.shape[:2] == (self.size, self.size):
@@ -105,7 +120,7 @@ class FaceExamples:
     def _degraded(
         self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "s s 3"]:
-        """Sometimes blurred by a smaller copy, sometimes a poor JPEG: the person is still the same."""
+        """Sometimes blurred by way of a smaller copy, sometimes a poor JPEG: the same person still."""
         size = image.shape[0]
         if rng.random() < 0.3 * self.strength:
             small = int(size * rng.uniform(0.4, 0.9))
@@ -123,6 +138,7 @@ class _Chosen:
     images: dict[str, bytes]
     source: int  # frame numbers
     head: int
+    lips: int
     crossed: bool
 
 
@@ -137,6 +153,10 @@ def _identity_frame(
 
 def _pose(clip: Clip, frame: int) -> tuple[Float32[np.ndarray, " 3"], bool]:
     return (clip.pose[frame], True) if len(clip.pose) else (np.zeros(3, np.float32), False)
+
+
+def _units(clip: Clip, frame: int) -> Float32[np.ndarray, " u"]:
+    return clip.units[frame] if len(clip.units) else np.zeros(len(ARKIT), np.float32)
 
 
 def colour_change(
@@ -155,12 +175,13 @@ def colour_change(
 
 
 def mirrored(example: Example) -> Example:
-    """The example seen in a mirror: yaw and roll change sign, boxes swap their sides."""
+    """The example in a mirror: yaw and roll change sign, boxes and units swap their sides."""
     example = dict(example)
     for role in ROLES:
         example[role] = np.ascontiguousarray(example[role][:, ::-1])
     for name in ("mouth_box", "eye_box"):
         x0, y0, x1, y1 = example[name]
         example[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
+    example["units"] = example["units"][_MIRRORED_UNITS]
     example["pose"] = example["pose"] * np.array([-1, 1, -1], np.float32)[None, :]
     return example

@@ -1,7 +1,7 @@
 """Examples of the motion stage: a stretch of a clip as motion coefficients, its text and its sound.
 
-The coefficients come from a table that the stage computes once from the encoder (`stages/motion.py`): encoding every
-frame of every example again would take most of the training.
+The coefficients come from a table that the stage computes once from the encoder
+(`stages/motion.py`): encoding every frame of every example again would take most of the training.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from facespeak_jax.data.examples.sync import waveform
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
 from facespeak_jax.data.schema import BadExample, Clip
-from facespeak_jax.rates import MELS_PER_FRAME, SAMPLES_PER_FRAME
+from facespeak_jax.rates import SAMPLES_PER_FRAME
 from facespeak_jax.speech.text import SYMBOLS
 
 HISTORY = 8  # frames before a stretch that its example shows
@@ -61,24 +61,10 @@ def tokens(clip: Clip, limit: int) -> tuple[Int32[np.ndarray, " {limit}"], int]:
     return padded, len(symbols)
 
 
-def stretch_durations(
-    durations: Int32[np.ndarray, " l"], start: int, frames: int, limit: int
-) -> Int32[np.ndarray, " {limit}"]:
-    """How many mel frames of video frames [start, start + frames) each phoneme has; padded to `limit`.
-
-    Upsampling with these gives exactly the stretch of what the whole durations give.
-    """
-    first, last = MELS_PER_FRAME * start, MELS_PER_FRAME * (start + frames)
-    ends = np.clip(np.cumsum(durations), first, last) - first
-    padded = np.zeros(limit, np.int32)
-    padded[: len(durations)] = np.diff(ends, prepend=0)
-    return padded
-
-
 def stretch(
     rng: np.random.Generator, available: int, shortest: int, longest: int
 ) -> tuple[int, int]:
-    """Start and length of a random stretch; a quarter start where the clip does, as sampling does."""
+    """Start and length of a random stretch; a quarter start where the clip (and sampling) does."""
     frames = int(rng.integers(min(shortest, available), min(longest, available) + 1))
     latest = available - frames
     if latest < HISTORY or rng.random() < 0.25:
@@ -95,10 +81,12 @@ def person_elsewhere(clips: Clips, rng: np.random.Generator, position: int) -> i
 
 @dataclasses.dataclass(frozen=True)
 class MotionExamples:
-    """Makes one example: a stretch of `shortest` to `frames` video frames of a clip, padded to `frames`.
+    """Makes one example: a stretch of `shortest` to `frames` video frames of a clip, padded to
+    `frames`.
 
-    `tables` holds the AlphaTable of every split by the name of its clips. A split without one gives zeros of the
-    right shapes: that is what parameters are initialised from, before the encoder is there to fill the tables.
+    `tables` holds the AlphaTable of every split by the name of its clips. A split without one gives
+    zeros of the right shapes: that is what parameters are initialised from, before the encoder is
+    there to fill the tables.
     """
 
     tables: dict[str, AlphaTable]
@@ -111,10 +99,11 @@ class MotionExamples:
     def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
         """The example; t = `frames`, l = `tokens`.
 
-        `alpha` (HISTORY + t, head + lip), its first HISTORY rows from before the stretch if `has_history` ();
-        `source` (head + lip,) of a random frame of the clip, `identity` (s,) of another clip of the person;
-        `length` () video frames; `tokens` (l,), `token_length` () of the whole sentence and `durations` (l,) of its
-        phonemes within the stretch; `wave` ((t + 2) * 640,) with one frame around it. Raises BadExample.
+        `alpha` (HISTORY + t, head + lip), its first HISTORY rows from before the stretch if
+        `has_history` (); `source` (head + lip,) of a random frame of the clip, `identity` (s,) of
+        another clip of the person; `start` () and `length` () of the stretch in video frames;
+        `tokens` (l,), `token_length` () and `durations` (l,) in mel frames of the whole sentence;
+        `wave` ((t + 2) * 640,) with one frame around the stretch. Raises BadExample.
         """
         clip = clips[position]
         available = len(clip.frames)
@@ -132,10 +121,11 @@ class MotionExamples:
             "has_history": np.bool_(start >= HISTORY),
             "source": alpha[rng.integers(available)],
             "identity": identity,
+            "start": np.int32(start),
             "length": np.int32(frames),
             "tokens": symbols,
             "token_length": np.int32(count),
-            "durations": stretch_durations(clip.durations, start, frames, self.tokens),
+            "durations": np.pad(clip.durations, (0, self.tokens - count)),
             "wave": wave,
         }
 

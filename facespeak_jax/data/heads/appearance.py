@@ -1,4 +1,4 @@
-"""How things look: the painted skin and eyes of a person; clothing, wall, light and camera of a clip.
+"""How things look: skin and eyes of a person; clothing, wall, light and camera of a clip.
 
 A `Scene` is drawn from a seed of its own, so that nothing in it tells who the person is.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from facespeak_jax.data.heads.identity import Identity
+from facespeak_jax.data.heads.identity import Identity, triple
 from facespeak_jax.data.heads.mesh import HeadMesh, Part
 
 PAGE = 256
@@ -53,8 +53,8 @@ def draw_scene(seed: int) -> Scene:
         pattern=str(rng.choice(_PATTERNS, p=[0.5, 0.2, 0.15, 0.15])),
         neckline=str(rng.choice(_NECKLINES, p=[0.4, 0.2, 0.2, 0.2])),
         background=str(rng.choice(BACKGROUNDS)),
-        wall=tuple(float(x) for x in np.clip(wall, 8, 250)),
-        wall_second=tuple(float(x) for x in np.clip(second, 8, 250)),
+        wall=triple(np.clip(wall, 8, 250)),
+        wall_second=triple(np.clip(second, 8, 250)),
         light_azimuth=float(rng.uniform(-60, 60)),
         light_elevation=float(rng.uniform(10, 50)),
         warmth=float(rng.uniform(-1, 1)),
@@ -67,13 +67,17 @@ def draw_scene(seed: int) -> Scene:
 def _cloth(rng: np.random.Generator) -> tuple[float, float, float]:
     hue, saturation, value = rng.random(), rng.uniform(0, 0.75) ** 1.3, rng.uniform(0.08, 0.95)
     ramp = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-    return tuple(float(x) for x in 255 * value * (1 - saturation * (1 - ramp)))
+    return triple(255 * value * (1 - saturation * (1 - ramp)))
 
 
-def lattice_noise(places: Float[np.ndarray, "n 3"], frequency: float, rng: np.random.Generator):
-    """Smooth noise (n,) in [−1, 1] attached to space: a random periodic lattice, interpolated linearly."""
+def lattice_noise(
+    places: Float[np.ndarray, "n 3"], frequency: float, rng: np.random.Generator
+) -> Float[np.ndarray, " n"]:
+    """Smooth noise (n,) in [−1, 1] fixed in space: a random periodic lattice, interpolated."""
     lattice = rng.uniform(-1, 1, (32, 32, 32)).astype(np.float32)
-    return map_coordinates(lattice, (places * frequency).T, order=1, mode="grid-wrap", prefilter=False)
+    return map_coordinates(
+        lattice, (places * frequency).T, order=1, mode="grid-wrap", prefilter=False
+    )
 
 
 def _spot(places, x: float, y: float, z: float, radius: float) -> np.ndarray:
@@ -88,7 +92,7 @@ def _mix(colour: np.ndarray, other, amount: np.ndarray) -> np.ndarray:
 
 
 def paint_skin(mesh: HeadMesh, identity: Identity, scene: Scene) -> UInt8[np.ndarray, "a a 3"]:
-    """The skin atlas: complexion, lips, brows, shaven or covered scalp, stubble and the clothing."""
+    """The skin atlas: complexion, lips, brows, scalp, stubble and the clothing."""
     rng = np.random.default_rng([identity.seed, 3])
     places, mask = mesh.texel_place, mesh.texel_mask
     colour = _complexion(places, mask, identity, rng)
@@ -106,7 +110,11 @@ def _complexion(places, mask, identity: Identity, rng: np.random.Generator) -> n
     pores = lattice_noise(places, 61.7, rng)
     roughness = 0.5 + 0.5 * np.interp(identity.age, [25, 75], [0, 1])
     colour *= (1 + 0.035 * broad + 0.03 * roughness * fine + 0.05 * roughness * pores)[:, None]
-    red = _spot(places, 0.5, 6.95, 1.25, 0.28) + 0.9 * _spot(places, 0.0, 6.9, 1.66, 0.17) + 0.5 * mask[:, 2]
+    red = (
+        _spot(places, 0.5, 6.95, 1.25, 0.28)
+        + 0.9 * _spot(places, 0.0, 6.9, 1.66, 0.17)
+        + 0.5 * mask[:, 2]
+    )
     red = np.clip(red * (0.8 + 0.5 * broad), 0, 1) * 0.4 * identity.redness
     colour = _mix(colour, np.array(identity.skin) * [1.02, 0.72, 0.68], red)
     under_eye = _spot(places, 0.3, 7.12, 1.4, 0.13) * np.interp(identity.age, [25, 70], [0.12, 0.4])
@@ -115,9 +123,11 @@ def _complexion(places, mask, identity: Identity, rng: np.random.Generator) -> n
     face = np.exp(-(((places[:, 1] - 7.0) / 0.35) ** 2)) * (places[:, 2] > 0.9)
     freckles = np.clip((speckle - 0.42) * 6, 0, 1) * face * identity.freckles
     colour = _mix(colour, np.array(identity.skin) * [0.74, 0.58, 0.46], 0.75 * freckles)
-    colour *= (1 - _wrinkles(places, broad) * np.interp(identity.age, [38, 72], [0, 0.3]))[:, None]
+    colour *= (1 - _wrinkles(places, broad) * np.interp(identity.age, [38, 72], [0, 0.24]))[:, None]
     spots = np.clip((lattice_noise(places, 9.0, rng) - 0.72) * 8, 0, 1)
-    return _mix(colour, np.array(identity.skin) * 0.72, spots * np.interp(identity.age, [50, 80], [0, 0.5]))
+    return _mix(
+        colour, np.array(identity.skin) * 0.72, spots * np.interp(identity.age, [50, 80], [0, 0.5])
+    )
 
 
 def _wrinkles(places, wave) -> np.ndarray:
@@ -126,10 +136,10 @@ def _wrinkles(places, wave) -> np.ndarray:
     forehead = np.clip(3 * np.cos((y + 0.03 * wave - 7.7) * 2 * np.pi / 0.1) - 2, 0, 1)
     forehead *= np.clip(1 - ((y - 7.8) / 0.2) ** 2, 0, 1) * np.clip(1.6 - 2.6 * x, 0, 1)
     fold = np.interp(y, [6.45, 6.65, 6.92], [0.36, 0.34, 0.17])
-    mouth = np.exp(-(((x - fold) / 0.022) ** 2)) * (y > 6.45) * (y < 6.95)
+    mouth = np.exp(-(((x - fold) / 0.03) ** 2)) * (y > 6.45) * (y < 6.95)
     fan = np.clip(3 * np.cos(np.arctan2(y - 7.27, x - 0.38) * 14) - 2, 0, 1)
     eyes = fan * np.clip(1 - np.abs(np.hypot(x - 0.38, y - 7.27) - 0.2) / 0.09, 0, 1) * (x > 0.46)
-    return np.clip(forehead + 1.3 * mouth + eyes, 0, 1) * (places[:, 2] > 0.8)
+    return np.clip(forehead + 0.7 * mouth + eyes, 0, 1) * (places[:, 2] > 0.8)
 
 
 def _paint_lips(colour, places, mask, identity: Identity, rng: np.random.Generator) -> np.ndarray:
@@ -152,16 +162,20 @@ def _paint_brows(colour, places, identity: Identity, rng: np.random.Generator) -
         + 0.03 * identity.sliders["brow_height"]
         + (0.015 + 0.05 * identity.brow_arch) * np.sin(np.clip(along, 0, 1.15) * 2.6)
     )
-    half = (0.026 + 0.034 * identity.brow_thickness) * np.clip(1.15 - 0.75 * np.clip(along, 0, 1.2), 0.12, 1)
+    half = (0.026 + 0.034 * identity.brow_thickness) * np.clip(
+        1.15 - 0.75 * np.clip(along, 0, 1.2), 0.12, 1
+    )
     inside = np.clip(1.4 - 1.4 * np.abs(y - arch) / half, 0, 1)
     ends = np.clip(along * 9 + 0.6, 0, 1) * np.clip((1.06 - along) * 7, 0, 1)
-    strands = lattice_noise(np.stack([places[:, 0] * 2.4 - y, y * 0.6 + x, places[:, 2]], -1), 26.0, rng)
+    strands = lattice_noise(
+        np.stack([places[:, 0] * 2.4 - y, y * 0.6 + x, places[:, 2]], -1), 26.0, rng
+    )
     amount = np.clip(inside * ends * (0.85 + 0.45 * strands), 0, 1) * (places[:, 2] > 0.9)
     return _mix(colour, identity.brow_colour, amount * (0.7 + 0.3 * identity.brow_thickness))
 
 
 def scalp(places: Float[np.ndarray, "n 3"], hairline: float) -> Float[np.ndarray, " n"]:
-    """Height in dm above the hairline of the neutral head; negative on the face, the ears and the neck."""
+    """Height in dm above the hairline of the neutral head; negative on face, ears and neck."""
     angle = np.degrees(np.arctan2(np.abs(places[:, 0]), places[:, 2] - 0.35))
     around = [0, 25, 45, 58, 66, 76, 88, 100, 125, 180]
     height = [8.0, 8.0, 7.95, 7.72, 7.3, 7.02, 7.3, 7.3, 6.75, 6.5]
@@ -173,9 +187,12 @@ def beard_zone(places: Float[np.ndarray, "n 3"], style: str) -> Float[np.ndarray
     """How much (0…1) of a beard of that style grows at each place of the neutral head."""
     x, y, z = np.abs(places[:, 0]), places[:, 1], places[:, 2]
     lip = _spot(places, 0.1, 6.76, 1.55, 0.13) + _spot(places, 0.22, 6.7, 1.45, 0.09)
+    lip = lip * np.clip((6.84 - y) * 20, 0, 1)
     chin = np.clip((6.52 - y) * 9, 0, 1) * np.clip((0.34 - x) * 9, 0, 1) * (z > 0.85)
     line = np.interp(x, [0, 0.25, 0.5, 0.7, 0.85], [6.5, 6.62, 6.78, 7.05, 7.2])
-    jaw = np.clip((line - y) * 8, 0, 1) * np.clip((y - 6.0) * 8, 0, 1) * np.clip((z - 0.35) * 5, 0, 1)
+    jaw = (
+        np.clip((line - y) * 8, 0, 1) * np.clip((y - 6.0) * 8, 0, 1) * np.clip((z - 0.35) * 5, 0, 1)
+    )
     under = _spot(places, 0.0, 6.46, 1.5, 0.08)
     zone = {
         "none": np.zeros_like(x),
@@ -187,7 +204,9 @@ def beard_zone(places: Float[np.ndarray, "n 3"], style: str) -> Float[np.ndarray
     return np.clip(zone * 1.5, 0, 1)
 
 
-def _paint_hair_roots(colour, places, mask, identity: Identity, rng: np.random.Generator) -> np.ndarray:
+def _paint_hair_roots(
+    colour, places, mask, identity: Identity, rng: np.random.Generator
+) -> np.ndarray:
     grain = lattice_noise(places, 34.0, rng)
     height = scalp(places, identity.hairline) - 0.05 * lattice_noise(places, 9.0, rng)
     cover = {"bald": 0.0, "buzz": 0.82}.get(identity.hair_style, 0.95)

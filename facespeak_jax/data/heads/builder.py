@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-import numba
 import numpy as np
+import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
@@ -24,6 +24,7 @@ from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.heads.visemes import viseme_units
 from facespeak_jax.data.heads.voice import NeuralVoice, Speech, Voice, voice_of
 from facespeak_jax.errors import FaceSpeakError
+from facespeak_jax.rates import FPS
 from facespeak_jax.speech.text import TextFrontEnd
 
 _CROSSED_EVERY = 4  # one crossed frame for so many frames
@@ -82,9 +83,9 @@ class Heads(records.ClipBuilder):
 
     name = "heads"
 
-    def __init__(self, corpus: Corpus, workplace: epath.PathLike, **kwargs):
-        self._corpus, self._workplace = corpus, Path(workplace)
-        super().__init__(**kwargs)
+    def __init__(self, corpus: Corpus, workplace: Path, data_dir: str):
+        self._corpus, self._workplace = corpus, workplace
+        super().__init__(data_dir=data_dir, file_format="array_record")
 
     def clips(self) -> Mapping[str, Iterable[schema.Clip]]:
         """The clips of each split in the order of people."""
@@ -96,7 +97,9 @@ class Heads(records.ClipBuilder):
                 yield _read(_place(self._workplace, person, index))
 
 
-def prepare(people: int, clips: int, size: int, out: epath.PathLike, seed: int, workers: int = 2):
+def prepare(
+    people: int, clips: int, size: int, out: epath.PathLike, seed: int, workers: int = 2
+) -> epath.Path:
     """Make a corpus in `out` (as `out/heads/1.0.0`) and return that directory.
 
     Each finished clip is kept in a work folder beside it until all are there, so that the same
@@ -107,12 +110,13 @@ def prepare(people: int, clips: int, size: int, out: epath.PathLike, seed: int, 
     for name in assets.ASSETS:
         assets.resolve(name)  # once here, not by each worker
     workplace = Path(out) / f".heads-{people}x{clips}-{size}-{seed}"
-    builder = Heads(corpus, workplace, data_dir=os.fspath(out), file_format="array_record")
+    builder = Heads(corpus, workplace, os.fspath(out))
     target = epath.Path(builder.data_path)
     if target.exists():
         raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
     workplace.mkdir(parents=True, exist_ok=True)
     _make_all(corpus, workplace, workers)
+    tfds.disable_progress_bar()  # the clips had one; what is left takes seconds
     builder.download_and_prepare()
     records.index(target)
     for path in workplace.iterdir():
@@ -135,7 +139,7 @@ def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schem
     scene = draw_scene(_number(seed, person, index))
     renderer = HeadRenderer(identity, scene, size)
     frames = [
-        renderer.render(pose, unit, shift=tuple(shift))
+        renderer.render(pose, unit, shift=tuple(shift.tolist()))
         for pose, unit, shift in zip(motion.pose, units, motion.shift, strict=True)
     ]
     speaker = f"heads-{seed}-{person:05d}"
@@ -178,7 +182,7 @@ def _crossed(
     images = []
     for head, lip in zip(heads, lips, strict=True):
         mixed = np.where(_LIPS, units[lip], units[head])
-        frame = renderer.render(motion.pose[head], mixed, shift=tuple(motion.shift[head]))
+        frame = renderer.render(motion.pose[head], mixed, shift=tuple(motion.shift[head].tolist()))
         images.append(schema.encode_image(frame.image))
     return {
         "crossed_frames": images,
@@ -217,12 +221,8 @@ def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
         total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc="heads"
     )
     # Spawned, not forked: the network's and the renderer's threads do not survive a fork.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=numba.set_num_threads,
-        initargs=(1,),
-    )
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context)
     seconds = 0.0
     with progress, pool:
         jobs = [
@@ -246,7 +246,7 @@ def _make_one(corpus: Corpus, workplace: Path, person: int, index: int, text: st
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(schema.FEATURES.serialize_example(schema.to_record(clip)))
     unfinished.rename(path)
-    return len(clip.frames) / 25
+    return len(clip.frames) / FPS
 
 
 def _place(workplace: Path, person: int, index: int) -> Path:

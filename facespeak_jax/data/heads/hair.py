@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from facespeak_jax.data.heads import raster
 from facespeak_jax.data.heads.appearance import beard_zone, lattice_noise, scalp
@@ -45,13 +45,13 @@ STYLES: dict[str, Style] = {
     "side": Style(0.2, 0.07, 0.55, 420, 0.1, 0.35, 0.1, 0.04, "side"),
     "quiff": Style(0.26, 0.05, 0.55, 420, 0.09, 0.7, 0.02, 0.05, "back"),
     "curly": Style(0.28, 0.17, 0.42, 620, 0.09, 0.8, 0.12, 0.6, "out"),
-    "afro": Style(0.55, 0.36, 0.2, 700, 0.08, 1.0, 0.0, 0.7, "out"),
-    "bob": Style(0.16, 0.15, 1.5, 560, 0.14, 0.2, 0.8, 0.05, "side"),
-    "long": Style(0.14, 0.12, 2.4, 620, 0.14, 0.2, 0.8, 0.08, "side"),
+    "afro": Style(0.46, 0.32, 0.2, 700, 0.08, 1.0, 0.0, 0.7, "out"),
+    "bob": Style(0.16, 0.15, 1.5, 440, 0.16, 0.2, 0.8, 0.05, "side"),
+    "long": Style(0.14, 0.12, 2.4, 480, 0.17, 0.2, 0.8, 0.08, "side"),
     "bun": Style(0.1, 0.07, 0.7, 380, 0.12, 0.1, 0.0, 0.02, "back"),
     "ponytail": Style(0.1, 0.07, 0.7, 380, 0.12, 0.1, 0.0, 0.02, "back"),
 }
-_SEGMENTS = 7
+_SEGMENTS = 6
 
 
 def grow(mesh: HeadMesh, identity: Identity, vertices: Float[np.ndarray, "n 3"]) -> Growth:
@@ -81,13 +81,18 @@ class _Head:
     """What hair needs to know of the head it grows on."""
 
     def __init__(self, mesh: HeadMesh, identity: Identity, vertices, normals, skin):
-        self.identity, self.vertices, self.normals, self.share = identity, vertices, normals, mesh.share
+        self.identity, self.vertices, self.normals, self.share = (
+            identity,
+            vertices,
+            normals,
+            mesh.share,
+        )
         self.height = scalp(mesh.vertices, identity.hairline)
         self.place = mesh.vertices
         grows = (self.height > -0.03) & (mesh.ear < 0.3)
         self.triangles = skin[grows[skin].all(1)]
         outside = np.unique(skin[mesh.occlusion[skin].min(1) > 0.15])
-        self.outside, self.tree = outside, cKDTree(vertices[outside])
+        self.outside, self.tree = outside, KDTree(vertices[outside])
         self.middle = np.array([0, 7.35, 0.3]) + vertices.mean(0) - mesh.vertices.mean(0)
         self.half = float(np.abs(vertices[self.triangles.ravel(), 0]).max())
 
@@ -109,12 +114,14 @@ def _thickness(place, height, style: Style, volume: float, rng: np.random.Genera
 
 
 def _subdivide(triangles: np.ndarray, *columns: np.ndarray):
-    """Each triangle cut into four; columns hold a value per vertex and are averaged at the midpoints."""
+    """Each triangle cut into four; columns (a row per vertex) are averaged at the midpoints."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     unique, number = np.unique(np.sort(edges, 1), axis=0, return_inverse=True)
     ab, bc, ca = (number.reshape(3, -1) + len(columns[0])).astype(np.int32)
     a, b, c = triangles.T
-    fine = np.concatenate([np.stack(t, -1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
+    fine = np.concatenate(
+        [np.stack(t, -1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    )
     return fine, *(np.concatenate([column, column[unique].mean(1)]) for column in columns)
 
 
@@ -124,7 +131,10 @@ def _shell(head: _Head, style: Style, rng: np.random.Generator) -> Growth:
     columns = [column[used] for column in (head.vertices, head.normals, head.place, head.height)]
     triangles, vertices, normals, place, height = _subdivide(triangles, *columns)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    vertices = vertices + normals * _thickness(place, height, style, head.identity.hair_volume, rng)[:, None]
+    vertices = (
+        vertices
+        + normals * _thickness(place, height, style, head.identity.hair_volume, rng)[:, None]
+    )
     angle = np.arctan2(np.abs(place[:, 0]), place[:, 2] - 0.3)
     uv = np.stack([angle * 0.9 + 0.35 * place[:, 0], 0.25 * place[:, 1]], -1)[triangles]
     tint = 0.72 + 0.2 * np.clip(height / 0.4, 0, 1) + 0.08 * lattice_noise(place, 9.0, rng)
@@ -147,7 +157,9 @@ def _piece(vertices, triangles, uv, part: Part, tint, parents=None, share=None) 
 def _roots(head: _Head, count: int, rng: np.random.Generator):
     """Random points of the scalp: place, normal, height above the hairline."""
     corners = head.vertices[head.triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
+    )
     chosen = head.triangles[rng.choice(len(area), count, p=area / area.sum())]
     weights = rng.dirichlet([1, 1, 1], count)[..., None]
     return [(weights * (c[chosen] if c.ndim > 1 else c[chosen][..., None])).sum(1)
@@ -158,7 +170,11 @@ def _combed(points, normal, head: _Head, comb: str) -> np.ndarray:
     """Unit directions (n, 3), along the head, in which hair at these points is combed."""
     x = points[:, 0] - 0.4 * head.identity.parting * head.half
     away = np.stack([np.tanh(x / 0.12), np.full_like(x, -0.25), np.full_like(x, 0.05)], -1)
-    fixed = {"back": (0, 0.25, -1), "forward": (0.25 * head.identity.parting, -0.25, 1), "down": (0, -1, 0)}
+    fixed = {
+        "back": (0, 0.25, -1),
+        "forward": (0.25 * head.identity.parting, -0.25, 1),
+        "down": (0, -1, 0),
+    }
     if comb == "out":
         return normal
     wish = away if comb == "side" else np.broadcast_to(fixed[comb], points.shape)
@@ -171,7 +187,11 @@ def _ribbons(head: _Head, style: Style, rng: np.random.Generator) -> Growth:
     points, normal, height = _roots(head, style.ribbons, rng)
     volume = (0.7 + 0.6 * identity.hair_volume) * np.clip(height[:, 0] / 0.3, 0.1, 1)
     crown = np.clip((points[:, 1] - head.middle[1] - 0.15) / 0.6, 0, 1)
-    margin = (style.side + (style.top - style.side) * crown) * volume * rng.uniform(0.75, 1.15, len(points))
+    margin = (
+        (style.side + (style.top - style.side) * crown)
+        * volume
+        * rng.uniform(0.75, 1.15, len(points))
+    )
     points, normal = head.push_out(points, margin * 0.8)
     length = style.length * (0.7 + 0.6 * identity.hair_length) * rng.uniform(0.75, 1.1, len(points))
     falls = style.gravity > 0.3
@@ -181,14 +201,26 @@ def _ribbons(head: _Head, style: Style, rng: np.random.Generator) -> Growth:
     length[fringe] = rng.uniform(0.42, 0.6, fringe.sum())
     comb = np.where(fringe[:, None], [[0.0, 0.0, 0.7]], 0)
     step = (length / _SEGMENTS)[:, None]
-    direction = _combed(points, normal, head, style.comb) * ~fringe[:, None] + comb + style.lift * normal
+    direction = (
+        _combed(points, normal, head, style.comb) * ~fringe[:, None] + comb + style.lift * normal
+    )
     line, facing = [points], [normal]
     for _ in range(_SEGMENTS):
         # The comb holds on the crown; below the brows hair falls, and a fringe falls at once.
-        held = np.clip((points[:, 1:2] - head.middle[1]) / 0.5, 0, 1) * ~fringe[:, None] if falls else 1.0
-        wish = _combed(points, normal, head, style.comb) * 0.5 * held + [0, -style.gravity, 0]
+        held = (
+            np.clip((points[:, 1:2] - head.middle[1]) / 0.5, 0, 1) * ~fringe[:, None]
+            if falls
+            else 1.0
+        )
+        wish = _combed(points, normal, head, style.comb) * (0.3 if falls else 0.5) * held + [
+            0,
+            -style.gravity,
+            0,
+        ]
         direction = (
-            direction * (0.4 + 0.6 * held) + 0.5 * wish + style.curl * rng.standard_normal(points.shape)
+            direction * (0.4 + 0.6 * held)
+            + 0.5 * wish
+            + style.curl * rng.standard_normal(points.shape)
         )
         direction /= np.linalg.norm(direction, axis=-1, keepdims=True) + 1e-6
         points, normal = head.push_out(points + direction * step, margin)
@@ -201,9 +233,14 @@ def _ribbons(head: _Head, style: Style, rng: np.random.Generator) -> Growth:
 
 
 def _fringe(points, height, head: _Head) -> np.ndarray:
-    """Which roots (n,) bear a fringe: those over the forehead of people who part their hair in the middle."""
+    """Which roots (n,) bear a fringe: those over the forehead, if the parting is in the middle."""
     x, _, z = (points - head.middle).T
-    return (abs(head.identity.parting) < 0.35) & (height < 0.5) & (np.abs(x) < 0.6 * head.half) & (z > 0.45)
+    return (
+        (abs(head.identity.parting) < 0.35)
+        & (height < 0.5)
+        & (np.abs(x) < 0.6 * head.half)
+        & (z > 0.45)
+    )
 
 
 def _face_width(y: np.ndarray, head: _Head) -> np.ndarray:
@@ -211,7 +248,7 @@ def _face_width(y: np.ndarray, head: _Head) -> np.ndarray:
 
 
 def _beside_the_face(points, head: _Head) -> np.ndarray:
-    """Falling hair slides sideways around the face, no further in a step than it could have grown."""
+    """Falling hair slides around the face, no further in a step than it could have grown."""
     x, y, z = (points - head.middle).T
     lacking = np.where((z > 0.25) & (y < 0.55), np.maximum(0, _face_width(y, head) - np.abs(x)), 0)
     lacking = np.minimum(lacking, 0.25)
@@ -230,7 +267,12 @@ def _strips(line, facing, width: float, head: _Head, rng: np.random.Generator) -
     across = np.cross(tangent, facing)
     across /= np.linalg.norm(across, axis=-1, keepdims=True) + 1e-6
     along = np.linspace(0, 1, knots)
-    half = 0.5 * width * rng.uniform(0.6, 1.3, (count, 1)) * np.interp(along, [0, 0.5, 1], [0.9, 1, 0.25])
+    half = (
+        0.5
+        * width
+        * rng.uniform(0.6, 1.3, (count, 1))
+        * np.interp(along, [0, 0.5, 1], [0.9, 1, 0.25])
+    )
     vertices = np.stack([line - across * half[..., None], line + across * half[..., None]], 2)
     number = np.arange(count * knots * 2, dtype=np.int32).reshape(count, knots, 2)
     a, b, c, d = number[:, :-1, 0], number[:, :-1, 1], number[:, 1:, 0], number[:, 1:, 1]
@@ -238,7 +280,10 @@ def _strips(line, facing, width: float, head: _Head, rng: np.random.Generator) -
     u = rng.random((count, 1, 1)) + np.array([0, 0.09])
     v = rng.random((count, 1, 1)) + 0.3 * along[:, None]
     uv = np.stack(np.broadcast_arrays(u, v), -1).reshape(-1, 2)
-    tint = rng.uniform(0.86, 1.1, (count, 1, 1)) * np.interp(along, [0, 0.4, 1], [0.72, 1, 1.06])[:, None]
+    tint = (
+        rng.uniform(0.86, 1.1, (count, 1, 1))
+        * np.interp(along, [0, 0.4, 1], [0.72, 1, 1.06])[:, None]
+    )
     tint = np.broadcast_to(tint, number.shape).ravel()
     flat = vertices.reshape(-1, 3)
     share = np.interp(flat[:, 1] - head.middle[1], [-2.0, -1.2], [0.45, 1])
@@ -248,7 +293,9 @@ def _strips(line, facing, width: float, head: _Head, rng: np.random.Generator) -
 def _bun(head: _Head, rng: np.random.Generator) -> Growth:
     """A knot of hair on the crown."""
     rows, columns = 9, 14
-    polar, turn = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
+    polar, turn = np.meshgrid(
+        np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij"
+    )
     ball = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
     radius = 0.3 + 0.16 * head.identity.hair_volume
     ball = ball.reshape(-1, 3) * [1.1, 0.85, 1] * radius
@@ -258,7 +305,7 @@ def _bun(head: _Head, rng: np.random.Generator) -> Growth:
     a, b, c, d = number[:-1, :-1], number[1:, :-1], number[:-1, 1:], number[1:, 1:]
     triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (b, d, c))])
     uv = np.stack([polar.ravel() * 0.5, turn.ravel() / 6], -1)[triangles]
-    place = ball + [0, top + 0.6 * radius, head.middle[2] - 0.25]
+    place = ball + np.array([0, top + 0.6 * radius, head.middle[2] - 0.25])
     return _piece(place, triangles, uv, Part.HAIR, 0.85 + 0.8 * ball[:, 1] * 0.3)
 
 
@@ -267,15 +314,17 @@ def _tail(head: _Head, rng: np.random.Generator) -> Growth:
     side = 1.0 if head.identity.parting > 0 else -1.0
     knots = np.array([[0, 0.5, -1.1], [0.25, 0.45, -1.35], [0.6, -0.1, -1.1], [0.8, -0.8, -0.5],
                       [0.82, -1.3, 0.1], [0.78, -1.9, 0.35]])  # fmt: skip
-    path = np.stack([np.interp(np.linspace(0, 5, 12), np.arange(6), knots[:, k]) for k in range(3)], -1)
-    path = path * [side, 1, 1] + head.middle
+    path = np.stack(
+        [np.interp(np.linspace(0, 5, 12), np.arange(6), knots[:, k]) for k in range(3)], -1
+    )
+    path = head.middle + path * [side, 1, 1]
     spread = (
         rng.standard_normal((110, 1, 3))
         * 0.11
         * np.interp(np.linspace(0, 1, 12), [0, 0.3, 1], [0.3, 1, 0.7])[:, None]
     )
     line = path + spread
-    facing = np.broadcast_to(spread + [0, 0, 0.05], line.shape)
+    facing = np.broadcast_to(spread + np.array([0, 0, 0.05]), line.shape)
     return _strips(line, facing, 0.11, head, rng)
 
 
@@ -288,10 +337,16 @@ def _beard(mesh: HeadMesh, identity: Identity, vertices, normals, skin, rng) -> 
     used, compact = np.unique(triangles, return_inverse=True)
     grain = lattice_noise(mesh.vertices[used], 13.0, rng)
     thick = (0.03 + 0.09 * identity.hair_volume) * zone[used] * (1 + 0.5 * grain)
-    place = vertices[used] + normals[used] * thick[:, None] + np.outer(zone[used] * thick, [0, -0.5, 0])
-    uv = np.stack([mesh.vertices[used, 0] * 1.3, mesh.vertices[used, 1] * 0.8], -1)[compact.reshape(-1, 3)]
+    place = (
+        vertices[used] + normals[used] * thick[:, None] + np.outer(zone[used] * thick, [0, -0.5, 0])
+    )
+    uv = np.stack([mesh.vertices[used, 0] * 1.3, mesh.vertices[used, 1] * 0.8], -1)[
+        compact.reshape(-1, 3)
+    ]
     tint = 0.85 + 0.2 * grain
-    return _piece(place, compact.reshape(-1, 3), uv, Part.BEARD, tint, parents=used, share=mesh.share[used])
+    return _piece(
+        place, compact.reshape(-1, 3), uv, Part.BEARD, tint, parents=used, share=mesh.share[used]
+    )
 
 
 def _join(pieces: list[Growth]) -> Growth:

@@ -1,5 +1,6 @@
 """Who a synthetic person is: everything about a head that is the same in each of its clips."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +8,22 @@ from jaxtyping import Float
 
 from facespeak_jax.data.heads.mesh import HeadMesh
 
-HAIR_STYLES = ("bald", "buzz", "short", "side", "quiff", "curly", "afro", "bob", "long", "bun", "ponytail")
+HAIR_STYLES = (
+    "bald",
+    "buzz",
+    "short",
+    "side",
+    "quiff",
+    "curly",
+    "afro",
+    "bob",
+    "long",
+    "bun",
+    "ponytail",
+)
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
-# Each slider of the face: targets at −1 and at +1 (a leading "*" stands for both sides of the face).
+# Each slider of the face: targets at −1 and at +1 (a leading "*": on both sides of the face).
 SLIDERS: dict[str, tuple[str, str]] = {
     "head_width": ("head-scale-horiz-decr", "head-scale-horiz-incr"),
     "head_height": ("head-scale-vert-decr", "head-scale-vert-incr"),
@@ -109,9 +122,15 @@ _IRISES = {
 }
 
 
+def triple(values: Iterable[float]) -> tuple[float, float, float]:
+    """Three plain floats, such as a colour."""
+    first, second, third = (float(value) for value in values)
+    return first, second, third
+
+
 @dataclass(frozen=True)
 class Identity:
-    """One person. Colours are sRGB 0…255; sliders are in [−1, 1]; `seed` also fixes all fine texture."""
+    """One person. Colours are sRGB 0…255, sliders in [−1, 1]; `seed` also fixes fine texture."""
 
     seed: int
     gender: float  # 0 female … 1 male
@@ -143,7 +162,19 @@ class Identity:
     def attributes(self) -> dict[str, float]:
         """What can be seen of the person as numbers in [−1, 1], in a fixed order."""
         light = float(np.dot(self.hair_colour, [0.3, 0.59, 0.11])) / 255
-        length = ("bald", "buzz", "short", "side", "quiff", "curly", "afro", "bun", "bob", "ponytail", "long")
+        length = (
+            "bald",
+            "buzz",
+            "short",
+            "side",
+            "quiff",
+            "curly",
+            "afro",
+            "bun",
+            "bob",
+            "ponytail",
+            "long",
+        )
         values = {
             "gender": 2 * self.gender - 1,
             "age": (self.age - 49) / 31,
@@ -186,16 +217,16 @@ def draw_identity(seed: int) -> Identity:
         gender=gender,
         age=age,
         weight=float(np.clip(0.45 * rng.standard_normal() + 0.1, -1, 1)),
-        ethnicity=tuple(float(x) for x in ethnicity),
+        ethnicity=triple(ethnicity),
         sliders=_sliders(rng, gender),
         shape=str(rng.choice(_SHAPES)),
         shape_strength=float(rng.uniform(0.1, 0.5)),
-        skin=tuple(float(x) for x in skin),
+        skin=triple(skin),
         darkness=darkness,
         redness=float(rng.uniform(0.1, 1.0)) * (1 - 0.6 * darkness),
         freckles=float(max(0.0, rng.uniform(-1.2, 1))) * (1 - darkness),
         lips=_lips(rng, skin, lip_depth),
-        brow_colour=tuple(float(x) for x in np.clip(brows, 18, 150)),
+        brow_colour=triple(np.clip(brows, 18, 150)),
         brow_thickness=float(np.clip(rng.uniform(0.2, 0.8) + (0.2 if male else -0.15), 0, 1)),
         brow_arch=float(rng.uniform(0, 1)),
         iris=_iris(rng, ethnicity),
@@ -206,15 +237,21 @@ def draw_identity(seed: int) -> Identity:
         parting=float(rng.uniform(-1, 1)),
         hairline=float(rng.uniform(-0.12, 0.1) + (0.2 * rng.random() * (age > 35) if male else 0)),
         beard=beard,
-        beard_colour=tuple(float(x) for x in np.array(colour) * rng.uniform(0.7, 1.05)),
+        beard_colour=triple(np.array(colour) * rng.uniform(0.7, 1.05)),
         lashes=float(rng.uniform(0, 0.4) if male else rng.uniform(0.4, 1)),
     )
 
 
 def _sliders(rng: np.random.Generator, gender: float) -> dict[str, float]:
-    """Every slider: a wide normal draw, clipped; a few lean with the gender or off the mesh's own scowl."""
+    """Every slider: a clipped normal draw; a few lean with the gender or off the mesh's scowl."""
     settled = {"mouth_angles": 0.35, "eye_open": 0.3, "brow_angle": 0.3}
-    lean = {"jaw_width": 0.5, "chin_bones": 0.4, "brow_ridge": 0.5, "neck_width": 0.4, "eye_size": -0.3}
+    lean = {
+        "jaw_width": 0.5,
+        "chin_bones": 0.4,
+        "brow_ridge": 0.5,
+        "neck_width": 0.4,
+        "eye_size": -0.3,
+    }
     drawn = {}
     for name in SLIDERS:
         middle = settled.get(name, 0.0) + lean.get(name, 0.0) * (2 * gender - 1)
@@ -231,11 +268,15 @@ def _skin(rng: np.random.Generator, darkness: float) -> np.ndarray:
 
 def _lips(rng: np.random.Generator, skin: np.ndarray, depth: float) -> tuple[float, float, float]:
     red = np.array([172, 62, 66]) + rng.uniform(-1, 1, 3) * [26, 16, 20]
-    mixed = skin * [0.92, 0.72, 0.72] * (1 - depth) + red * depth * (0.45 + 0.55 * skin.mean() / 200)
-    return tuple(float(x) for x in np.clip(mixed, 20, 250))
+    mixed = skin * [0.92, 0.72, 0.72] * (1 - depth) + red * depth * (
+        0.45 + 0.55 * skin.mean() / 200
+    )
+    return triple(np.clip(mixed, 20, 250))
 
 
-def _hair_colour(rng: np.random.Generator, ethnicity: np.ndarray, age: float) -> tuple[float, float, float]:
+def _hair_colour(
+    rng: np.random.Generator, ethnicity: np.ndarray, age: float
+) -> tuple[float, float, float]:
     if rng.random() < np.interp(age, [35, 50, 75], [0, 0.35, 0.95]):
         name = rng.choice(["grey", "white", "grey"])
     elif rng.random() < ethnicity[0] + ethnicity[1]:
@@ -243,7 +284,7 @@ def _hair_colour(rng: np.random.Generator, ethnicity: np.ndarray, age: float) ->
     else:
         name = rng.choice(["dark brown", "brown", "auburn", "red", "dark blond", "blond"])
     colour = np.array(_HAIRS[str(name)]) * rng.uniform(0.85, 1.15)
-    return tuple(float(x) for x in np.clip(colour, 12, 235))
+    return triple(np.clip(colour, 12, 235))
 
 
 def _hair_style(rng: np.random.Generator, male: bool, ethnicity: np.ndarray, age: float) -> str:
@@ -265,11 +306,13 @@ def _beard(rng: np.random.Generator, male: bool) -> str:
 def _iris(rng: np.random.Generator, ethnicity: np.ndarray) -> tuple[float, float, float]:
     dark = rng.random() < ethnicity[0] + ethnicity[1]
     name = rng.choice(["dark brown", "brown"] if dark else list(_IRISES))
-    return tuple(float(x) for x in np.clip(np.array(_IRISES[str(name)]) * rng.uniform(0.8, 1.25), 10, 230))
+    return tuple(
+        float(x) for x in np.clip(np.array(_IRISES[str(name)]) * rng.uniform(0.8, 1.25), 10, 230)
+    )
 
 
 def shape_head(mesh: HeadMesh, identity: Identity) -> Float[np.ndarray, "n 3"]:
-    """The person's neutral vertices, float32, placed so that the base of the neck is where the mesh has it."""
+    """The person's neutral vertices, float32; the base of the neck stays where the mesh has it."""
     vertices = mesh.vertices.copy()
     for name, weight in _macro_weights(identity).items():
         if weight > 0:
@@ -308,5 +351,7 @@ def _macro_weights(identity: Identity) -> dict[str, float]:
             for race, of_race in zip(_RACES, identity.ethnicity, strict=True):
                 weights[f"{race}-{gender}-{stage}"] = of_gender * of_stage * of_race
             for name, of_build in build.items():
-                weights[f"universal-{gender}-{stage}-averagemuscle-{name}"] = of_gender * of_stage * of_build
+                weights[f"universal-{gender}-{stage}-averagemuscle-{name}"] = (
+                    of_gender * of_stage * of_build
+                )
     return weights

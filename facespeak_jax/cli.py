@@ -1,0 +1,175 @@
+"""The `facespeak` command. Progress goes to stderr, the path of the result to stdout."""
+
+import argparse
+import importlib
+import os
+import runpy
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tqdm
+
+from facespeak_jax import pipeline, video
+from facespeak_jax.errors import FaceSpeakError, MissingExtra
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; 0 on success, 1 and one line on stderr for an error a user can act on."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["train"]:
+        return _train(given[1:])
+    options = vars(_parser().parse_args(given))
+    run: Callable[..., Any] = options.pop("run")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            print(run(**options))
+        except FaceSpeakError as error:
+            print(f"facespeak: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="facespeak", description=pipeline.__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    speak = commands.add_parser("speak", help="a portrait says a text")
+    speak.add_argument("--text", required=True, help="what to say, in English")
+    speak.add_argument("--seed", type=int, default=0, help="the same seed gives the same file")
+    speak.add_argument("--motion-seed", type=int, help="of the head's motion alone")
+    speak.add_argument("--voice-seed", type=int, help="of the voice alone")
+    speak.set_defaults(run=_speak)
+
+    reenact = commands.add_parser("reenact", help="a portrait moves as a person in a video does")
+    reenact.add_argument("--driving", required=True, metavar="VIDEO")
+    reenact.set_defaults(run=_reenact)
+
+    for command in (speak, reenact):
+        command.add_argument("--portrait", required=True, metavar="PICTURE")
+        command.add_argument(
+            "--output", required=True, help=".mp4, .mov, .wav, or .png for a directory of frames"
+        )
+        command.add_argument("--face-index", type=int, help="which of several faces, 0 at the left")
+        command.add_argument(
+            "--paste-back", action="store_true", help="show the whole photograph, not the head"
+        )
+        command.add_argument("--weights", default=pipeline.WEIGHTS, metavar="DIR")
+
+    commands.add_parser("train", help="the training program: --config FILE:STAGE --workdir DIR")
+    _add_prepare(commands.add_parser("prepare", help="make a corpus to train on"))
+    return parser
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    corpora = parser.add_subparsers(required=True, metavar="CORPUS")
+
+    heads = corpora.add_parser("heads", help="generated people who speak")
+    heads.add_argument("--people", type=int, required=True)
+    heads.add_argument("--clips", type=int, required=True, help="of each person")
+    heads.add_argument("--seed", type=int, default=0)
+    heads.set_defaults(run=_prepare_heads)
+
+    manifest = corpora.add_parser("manifest", help="your own footage")
+    manifest.add_argument("--manifest", required=True, help="JSONL of video, text and speaker")
+    manifest.set_defaults(run=_prepare_manifest)
+
+    grid = corpora.add_parser("grid", help="the GRID audiovisual corpus")
+    grid.add_argument("--source", required=True, metavar="DIR", help="with folders s1, s2, …")
+    grid.set_defaults(run=_prepare_grid)
+
+    for corpus in (heads, manifest, grid):
+        corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
+        corpus.add_argument("--out", required=True, metavar="DIR")
+    for corpus in (manifest, grid):
+        corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def _speak(
+    portrait: str, text: str, output: str, weights: str, paste_back: bool, **choices: int | None
+) -> os.PathLike:
+    video.destination(output)
+    clip = pipeline.load(weights).speak(
+        portrait, text, paste_back=paste_back, progress=_progress(), **choices
+    )
+    return clip.save(output)
+
+
+def _reenact(
+    portrait: str, driving: str, output: str, weights: str, paste_back: bool, face_index: int | None
+) -> os.PathLike:
+    video.destination(output)
+    clip = pipeline.load(weights).reenact(
+        portrait, driving, face_index=face_index, paste_back=paste_back, progress=_progress()
+    )
+    return clip.save(output)
+
+
+def _progress() -> pipeline.Progress:
+    """A bar on stderr that appears with the first frame."""
+    bar: tqdm.tqdm | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = tqdm.tqdm(total=total, desc="frames", unit="frame") if bar is None else bar
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show
+
+
+def _prepare_heads(people: int, clips: int, size: int, seed: int, out: str) -> Any:
+    builder = _needing("corpus", "facespeak_jax.data.heads.builder")
+    return builder.prepare(people=people, clips=clips, size=size, seed=seed, out=out)
+
+
+def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:
+    module = _needing("corpus", "facespeak_jax.data.manifest")
+    entries = module.read(manifest)
+    return _report(module.build(entries, out, name="manifest", size=size, workers=workers))
+
+
+def _prepare_grid(source: str, size: int, workers: int, out: str) -> Any:
+    module = _needing("corpus", "facespeak_jax.data.manifest")
+    entries = _needing("corpus", "facespeak_jax.data.grid").entries(source)
+    return _report(module.build(entries, out, name="grid", size=size, workers=workers))
+
+
+def _report(report: Any) -> os.PathLike:
+    print(f"{report.kept} clips kept, {report.rejected} rejected", file=sys.stderr)
+    return report.directory
+
+
+def _train(arguments: list[str]) -> int:
+    try:
+        _needing("train", "facespeak_jax.training.loop")
+    except MissingExtra as error:
+        print(f"facespeak: {error}", file=sys.stderr)
+        return 1
+    sys.argv = ["facespeak train", *arguments]
+    runpy.run_module("facespeak_jax.main", run_name="__main__", alter_sys=False)
+    return 0
+
+
+def _needing(extra: str, module: str) -> Any:
+    """A module whose dependencies come with an extra of the package."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("facespeak_jax"):
+            raise
+        raise MissingExtra(
+            f"{error.name} is not installed; this command needs it: "
+            f"pip install 'facespeak_jax[{extra}]'"
+        ) from error
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"facespeak: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

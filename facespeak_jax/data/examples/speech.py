@@ -1,0 +1,140 @@
+"""Examples of the speech stage: a sentence, its sound, and a picture of who says it."""
+
+import dataclasses
+import io
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+from PIL import Image, ImageFilter
+
+from facespeak_jax.data.examples.face import colour_change
+from facespeak_jax.data.pipeline import Example
+from facespeak_jax.data.records import Clips
+from facespeak_jax.data.schema import VOICE, BadExample, Clip, decode_image
+from facespeak_jax.rates import HOP, MELS_PER_FRAME
+from facespeak_jax.speech.text import SYMBOLS
+
+_TOKEN = {symbol: token for token, symbol in enumerate(SYMBOLS)}
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechExamples:
+    """Makes one example of a whole sentence, padded to one bucket.
+
+    The picture comes from another clip of the person where there is one, and is changed in every
+    way that leaves the person the same, so that neither the wall nor the light nor the pose can
+    tell the voice.
+    """
+
+    size: int  # pixels
+    tokens: int  # phonemes of the bucket
+    mels: int  # mel frames of the bucket
+    crop: int  # mel frames the decoder sees
+    strength: float = 1.0  # of the picture's changes; 0 switches them off
+
+    def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
+        """The sentence, its sound and the picture:
+
+        `tokens` (tokens,), `length`; `durations` (tokens,) in mel frames and `timed` whether they
+        are known; `wave` int16 (160·mels,), `mel_length`, `start` of the crop; `identity` uint8
+        (size, size, 3); `voice` (16,) and `voiced` whether it is known. Raises BadExample for a
+        clip that does not fit the bucket.
+        """
+        clip = clips[position]
+        tokens = _padded(_tokens(clip, self.tokens), self.tokens)
+        m = MELS_PER_FRAME * len(clip.frames)
+        if m > self.mels:
+            raise BadExample(f"clip {clip.clip_id!r} has {m} mel frames, limit {self.mels}")
+        last = max(m - self.crop, 0) // MELS_PER_FRAME
+        return {
+            "tokens": tokens,
+            "length": np.int32(len(clip.symbols)),
+            "durations": _padded(clip.durations, self.tokens),
+            "timed": np.bool_(len(clip.durations) > 0),
+            "wave": np.pad(clip.audio, (0, HOP * self.mels - len(clip.audio))),
+            "mel_length": np.int32(m),
+            "start": np.int32(MELS_PER_FRAME * rng.integers(last + 1)),
+            "identity": self._picture(clips, clip, rng, position),
+            "voice": clip.voice if len(clip.voice) else np.zeros(VOICE, np.float32),
+            "voiced": np.bool_(len(clip.voice) > 0),
+        }
+
+    def _picture(
+        self, clips: Clips, clip: Clip, rng: np.random.Generator, position: int
+    ) -> UInt8[np.ndarray, "{self.size} {self.size} 3"]:
+        others = clips.by_speaker(clip.speaker)
+        others = others[others != position]
+        source = clips[int(rng.choice(others))] if len(others) else clip
+        image = Image.fromarray(decode_image(source.frames[rng.integers(len(source.frames))]))
+        if self.strength:
+            image = _moved(image, rng, self.strength)
+        image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
+        return _disguised(image, rng, self.strength) if self.strength else np.asarray(image)
+
+
+def _tokens(clip: Clip, limit: int) -> Int32[np.ndarray, " l"]:
+    """The phonemes as token numbers. Raises BadExample if they cannot be learned from."""
+    symbols = clip.symbols
+    if not symbols:
+        raise BadExample(f"clip {clip.clip_id!r} has no phonemes")
+    if len(symbols) > limit:
+        raise BadExample(f"clip {clip.clip_id!r} has {len(symbols)} phonemes, limit {limit}")
+    if not len(clip.durations) and len(symbols) > MELS_PER_FRAME * len(clip.frames):
+        raise BadExample(f"clip {clip.clip_id!r} has more phonemes than mel frames")
+    if unknown := set(symbols) - set(_TOKEN):
+        raise BadExample(f"clip {clip.clip_id!r} has unknown phonemes {sorted(unknown)}")
+    return np.array([_TOKEN[symbol] for symbol in symbols], np.int32)
+
+
+def _padded(values: Int32[np.ndarray, " l"], n: int) -> Int32[np.ndarray, " {n}"]:
+    return np.pad(values, (0, n - len(values)))
+
+
+def _moved(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
+    """A slightly other crop, sometimes in a mirror."""
+    side = image.width
+    zoom = 1.0 + 0.08 * strength * rng.uniform(-1, 1)
+    x, y = side / 2 + 0.05 * strength * side * rng.uniform(-1, 1, size=2)
+    half = side * zoom / 2
+    image = image.transform(
+        (side, side),
+        Image.Transform.EXTENT,
+        (x - half, y - half, x + half, y + half),
+        Image.Resampling.BILINEAR,
+    )
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return image
+
+
+def _disguised(
+    image: Image.Image, rng: np.random.Generator, strength: float
+) -> UInt8[np.ndarray, "s s 3"]:
+    """Other surroundings, other light, a softer lens, a poorer file; each only sometimes."""
+    pixels = np.asarray(image, np.float32) / 255
+    if rng.random() < 0.4 * strength:
+        pixels = _elsewhere(pixels, rng)
+    matrix, shift = colour_change(rng, 1.5 * strength)
+    pixels = (pixels @ matrix.T + shift).clip(0, 1)
+    image = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
+    if rng.random() < 0.4 * strength:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5) * image.width / 128))
+    if rng.random() < 0.4 * strength:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=int(rng.integers(20, 90)))
+        return decode_image(buffer.getvalue())
+    return np.asarray(image)
+
+
+def _elsewhere(
+    pixels: Float32[np.ndarray, "s s 3"], rng: np.random.Generator
+) -> Float32[np.ndarray, "s s 3"]:
+    """Everything outside an ellipse round the head faded into a gradient of two random colours."""
+    grid = (np.arange(len(pixels)) + 0.5) / len(pixels) - 0.5
+    x, y = grid[None, :], grid[:, None]
+    inside = np.clip(8.0 * (1.1 - np.hypot(x / 0.38, y / 0.46)), 0, 1)[:, :, None]
+    angle = rng.uniform(0, 2 * np.pi)
+    share = (0.5 + x * np.cos(angle) + y * np.sin(angle)).clip(0, 1)[:, :, None]
+    one, other = rng.uniform(0, 1, size=(2, 3))
+    wall = share * one + (1 - share) * other
+    return (inside * pixels + (1 - inside) * wall).astype(np.float32)

@@ -1,0 +1,317 @@
+"""The face stage: encoder, motion split, generator and image critic, from images alone.
+
+A target is rendered from a source's pixels with the head motion of one frame, the lip motion of
+another and the identity of a third, from another clip; where the two driving frames differ the
+target is a crossed one (the head of one frame with the mouth of another), so each half of the
+motion code is told what it may not carry. f_id is pulled together within a person and apart between
+people.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples
+from facespeak_jax.face import perceptual
+from facespeak_jax.face.convolution import halve
+from facespeak_jax.face.critic import ImageCritic
+from facespeak_jax.face.encoder import VisualEncoder
+from facespeak_jax.face.generator import Generator, Render
+from facespeak_jax.face.motion_basis import Motion, MotionBasis
+from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
+
+SOURCE, TARGET, HEAD, LIPS, IDENTITY = range(len(ROLES))
+POSED = (SOURCE, HEAD, IDENTITY)  # the roles whose pose the examples give
+POSE_UNIT = 15.0  # degrees of one unit of the readout
+FACE_UNIT = 0.25  # of a face unit
+
+
+class Carry(NamedTuple):
+    """What the critic compares."""
+
+    fake: Float[Array, "b h w 3"]
+    real: Float[Array, "b h w 3"]
+
+
+class Readout(nn.Module):
+    """Linear reading of known motion from α, so that α is about it; of no use after training."""
+
+    @nn.compact
+    def __call__(
+        self, alpha_head: Float[Array, "b r d"], alpha_lip: Float[Array, "b l"]
+    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b u"]]:
+        """Returns the pose of every role, and the face units: the lips' ones from α_lip of the
+        driving frame, the others from α_head of role HEAD."""
+        pose = nn.Dense(3, name="pose")(alpha_head)
+        upper = nn.Dense(len(LIP_UNITS), name="upper")(alpha_head[:, HEAD])
+        lips = nn.Dense(len(LIP_UNITS), name="lips")(alpha_lip)
+        return pose, jnp.where(LIP_UNITS[None, :], lips, upper)
+
+
+class FaceStage:
+    """See `stages.stage.Stage`. Parts: encoder, motion_basis, generator; readout stays here."""
+
+    def __init__(self, config: ConfigDict):
+        self.config = config
+        model, dtype = config.model, jnp.dtype(config.train.dtype)
+        self.encoder = VisualEncoder(dtype=dtype, **model.encoder)
+        self.motion_basis = MotionBasis(**model.motion_basis)
+        self.generator = Generator(dtype=dtype, **model.generator)
+        self.readout = Readout()
+        self.critic = ImageCritic(dtype=dtype, **config.loss.critic)
+        self.has_critic = bool(config.loss.gan or config.loss.feature)
+        self._perceptual = None
+        if config.loss.perceptual_weights:
+            self._perceptual = perceptual.load(config.loss.perceptual_weights)
+        else:
+            logging.info("No loss.perceptual_weights: the perceptual loss has weight 0")
+        self._evaluate = jax.jit(self._evaluation)
+
+    def example(self) -> FaceExamples:
+        """The maker of the examples this stage reads."""
+        data = self.config.data
+        return FaceExamples(self.config.model.size, data.crossed, data.augment)
+
+    def init(self, key: jax.Array, batch: Batch) -> Params:
+        """Fresh parameters; the batch gives shapes only."""
+        keys = jax.random.split(key, 5)
+        image = _floats(batch["source"])
+        encoder = self.encoder.init(keys[0], image)["params"]
+        f, pyramid = self.encoder.apply({"params": encoder}, image)
+        basis = self.motion_basis.init(keys[1], f)["params"]
+        motion = self.motion_basis.apply({"params": basis}, f)
+        slot = f[:, None, :]
+        inputs = (image, pyramid, motion.motion, slot, slot)
+        generator = self.generator.init(keys[2], *inputs)["params"]
+        roles = jnp.zeros((len(image), len(ROLES), motion.alpha_head.shape[-1]))
+        readout = self.readout.init(keys[3], roles, motion.alpha_lip)["params"]
+        model = {
+            "encoder": encoder,
+            "motion_basis": basis,
+            "generator": generator,
+            "readout": readout,
+        }
+        critic = {"critic": self.critic.init(keys[4], image)["params"]} if self.has_critic else {}
+        frozen = {} if self._perceptual is None else {"perceptual": dict(self._perceptual)}
+        return {"model": model, "critic": critic, "frozen": frozen}
+
+    def loss(
+        self, params: Params, batch: Batch, key: jax.Array, step: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Outputs]:
+        """Weighted sum of the terms below; each appears unweighted in the metrics."""
+        del key  # nothing here is random but the examples
+        weight = self.config.loss
+        motion, render = self.render(params, batch)
+        fake, real = render.image[:, 0], _floats(batch["target"])
+        terms = reconstruction(fake, real, attention(batch, weight.box, real.shape[1]))
+        terms |= self._identity(motion, batch["speaker"])
+        terms |= self._motion(params, motion, batch)
+        if self._perceptual is not None:
+            terms["perceptual"] = perceptual.distance(params["frozen"]["perceptual"], fake, real)
+        if self.has_critic:
+            terms |= self._judged(params, fake, real, step)
+        total = sum(weight[name] * value for name, value in terms.items())
+        copy = jnp.abs(_floats(batch["source"]) - real).mean()
+        terms["ratio"] = jnp.abs(fake - real).mean() / copy
+        carry = Carry(jax.lax.stop_gradient(fake), real)
+        return total, Outputs({f"face/{name}": value for name, value in terms.items()}, carry)
+
+    def render(self, params: Params, batch: Batch) -> tuple[Motion, Render]:
+        """Motion (b, 5, …) of the images by role, and the target rendered from the others."""
+        part = {name: {"params": values} for name, values in params["model"].items()}
+        images = jnp.stack([_floats(batch[role]) for role in ROLES], axis=1)
+        b, roles = images.shape[:2]
+        # Roles fold in behind the batch, so that each device keeps the images of its own examples.
+        f, pyramid = self.encoder.apply(part["encoder"], images.reshape(-1, *images.shape[2:]))
+        motion = self.motion_basis.apply(part["motion_basis"], f.reshape(b, roles, -1))
+        pyramid = tuple(level.reshape(b, roles, *level.shape[1:])[:, SOURCE] for level in pyramid)
+        head = self.motion_basis.apply(
+            part["motion_basis"], motion.alpha_head[:, HEAD], method="head_motion"
+        )
+        lip = self.motion_basis.apply(
+            part["motion_basis"], motion.alpha_lip[:, LIPS], method="lip_motion"
+        )
+        who = {"other": IDENTITY, "source": SOURCE}[self.config.loss.identity_frame]
+        identity = motion.identity[:, who]
+        render = self.generator.apply(
+            part["generator"],
+            images[:, SOURCE],
+            pyramid,
+            motion.motion[:, SOURCE],
+            (identity + head)[:, None],
+            (identity + lip)[:, None],
+        )
+        return motion, render
+
+    def _identity(self, motion: Motion, speaker: Int[Array, " b"]) -> Metrics:
+        """Cosine of f_id of two clips of a person, and InfoNCE against the batch's other people."""
+        one, two = (_unit(motion.identity[:, role]) for role in (IDENTITY, SOURCE))
+        cosine = jnp.einsum("is,js->ij", one, two)
+        same = jnp.diagonal(cosine)
+        rivals = speaker[:, None] != speaker[None, :]
+        logits = cosine / self.config.loss.temperature
+        allowed = rivals | jnp.eye(len(speaker), dtype=bool)
+        logits = jnp.where(allowed, logits, -jnp.inf)
+        contrast = jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)
+        return {"identity": (1 - same).mean(), "contrast": contrast.mean()}
+
+    def _motion(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
+        """Known pose and units read off α, and the target's own α against those that drove it."""
+        readout = {"params": params["model"]["readout"]}
+        alpha_lip = motion.alpha_lip[:, LIPS]
+        pose, units = self.readout.apply(readout, motion.alpha_head, alpha_lip)
+        pose = jnp.square(pose[:, POSED, :] - batch["pose"] / POSE_UNIT).mean(-1)
+        pose = (pose * batch["posed"]).sum() / jnp.maximum(batch["posed"].sum(), 1)
+        units = jnp.square(units - batch["units"] / FACE_UNIT).mean(-1)
+        units = (units * batch["has_units"]).sum() / jnp.maximum(batch["has_units"].sum(), 1)
+        head = _disagreement(motion.alpha_head, HEAD)
+        lip = _disagreement(motion.alpha_lip, LIPS)
+        return {"pose": pose, "units": units, "consistency": head + lip}
+
+    def _judged(
+        self,
+        params: Params,
+        fake: Float[Array, "b h w 3"],
+        real: Float[Array, "b h w 3"],
+        step: Int[Array, ""],
+    ) -> Metrics:
+        """Feature matching and the non-saturating GAN loss, from step `loss.critic_from` on."""
+        critic = {"params": params["critic"]["critic"]}
+
+        def judge(fake: jax.Array) -> tuple[jax.Array, jax.Array]:
+            logits, features = self.critic.apply(critic, jnp.concatenate([fake, real]))
+            n = fake.shape[0]
+            distances = [
+                jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
+                for level in (level.astype(jnp.float32) for level in features)
+            ]
+            return jax.nn.softplus(-logits[:n]).mean(), jnp.stack(distances).mean()
+
+        started = step >= self.config.loss.critic_from
+        nothing = (jnp.float32(0), jnp.float32(0))
+        gan, feature = jax.lax.cond(started, judge, lambda _: nothing, fake)
+        return {"gan": gan, "feature": feature}
+
+    def critic_loss(
+        self, params: Params, carry: Carry, batch: Batch, key: jax.Array, step: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Logistic loss on real and rendered frames, with the approximate R1 of Lin et al. 2025.
+
+        That penalty asks for the same logits on real frames and on the same with a little noise: a
+        gradient penalty by finite difference, without second derivatives. Zero before
+        `loss.critic_from`.
+        """
+        del batch
+        critic = {"params": params["critic"]["critic"]}
+
+        def judge() -> tuple[jax.Array, jax.Array, jax.Array]:
+            noisy = carry.real + 0.03 * jax.random.normal(key, carry.real.shape)
+            logits, _ = self.critic.apply(critic, jnp.concatenate([carry.real, noisy, carry.fake]))
+            real, shaken, fake = jnp.split(logits, 3)
+            logistic = jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()
+            right = 0.5 * ((real > 0).mean() + (fake < 0).mean())
+            return logistic, jnp.square(shaken - real).mean(), right
+
+        nothing = (jnp.float32(0),) * 3
+        started = step >= self.config.loss.critic_from
+        logistic, smooth, right = jax.lax.cond(started, judge, lambda: nothing)
+        metrics = {"critic/logistic": logistic, "critic/smooth": smooth, "critic/right": right}
+        return logistic + self.config.loss.critic_smooth * smooth, metrics
+
+    def eval(
+        self, params: Params, batch: Batch, key: jax.Array
+    ) -> tuple[Metrics, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """L1 in the frame and the mouth box beside copying the source; a strip of pictures.
+
+        `ratio` is the batch's mean L1 over that of copying; rows of the strip are source, driven,
+        target, flow (red: from the right, green: from below), mask.
+        """
+        del key
+        metrics, rows = self._evaluate(params, batch)
+        strip = np.concatenate(np.concatenate(np.asarray(rows), axis=1), axis=1)
+        return metrics, {"strip": strip}, {}
+
+    def _evaluation(self, params: Params, batch: Batch) -> tuple[Metrics, Array]:
+        motion, render = self.render(params, batch)
+        source, target = _floats(batch["source"]), _floats(batch["target"])
+        fake = render.image[:, 0].clip(-1, 1)
+        error, copied = jnp.abs(fake - target), jnp.abs(source - target)
+        mouth = inside(batch["mouth_box"], fake.shape[1])[..., None]
+        crossed = batch["is_crossed"][:, None, None, None] * jnp.ones_like(error)
+
+        def mean(values: jax.Array, where: jax.Array) -> jax.Array:
+            where = jnp.broadcast_to(where, values.shape)
+            return (values * where).sum() / jnp.maximum(where.sum(), 1)
+
+        metrics = {
+            "l1": error.mean(),
+            "copy_l1": copied.mean(),
+            "ratio": error.mean() / copied.mean(),
+            "mouth_l1": mean(error, mouth),
+            "mouth_copy_l1": mean(copied, mouth),
+            "crossed_l1": mean(error, crossed),
+            **self._motion(params, motion, batch),
+            **self._identity(motion, batch["speaker"]),
+        }
+        flow = 0.5 + 4 * jnp.pad(render.flow[:, 0], [(0, 0)] * 3 + [(0, 1)])
+        mask = jnp.broadcast_to(render.mask[:, 0], fake.shape)
+        pictures = jnp.stack([_half(source), _half(fake), _half(target), flow, mask], axis=1)[:8]
+        strips = jnp.round(255 * pictures.clip(0, 1)).astype(jnp.uint8)
+        return metrics, strips.swapaxes(0, 1)
+
+
+def _floats(image: Array) -> Float[Array, "b h w 3"]:
+    return image.astype(jnp.float32) / 127.5 - 1
+
+
+def _half(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    return 0.5 + 0.5 * image
+
+
+def _unit(x: Float[Array, "b s"]) -> Float[Array, "b s"]:
+    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-8)
+
+
+def _disagreement(alpha: Float[Array, "b r d"], role: int) -> Float[Array, ""]:
+    """Squared difference of the target's α and the driving one's, in units of α's variance.
+
+    Without the unit the term would be met by shrinking α.
+    """
+    difference = jnp.square(alpha[:, TARGET] - alpha[:, role]).sum(-1).mean()
+    spread = jnp.var(alpha, axis=(0, 1)).sum()
+    return difference / (jax.lax.stop_gradient(spread) + 1e-4)
+
+
+def inside(box: Float[Array, "b 4"], size: int) -> Float[Array, "b h w"]:
+    """1 at pixels whose centre lies in the box (x0, y0, x1, y1 in [0, 1]), else 0."""
+    centre = (jnp.arange(size) + 0.5) / size
+    x, y = centre[None, None, :], centre[None, :, None]
+    x0, y0, x1, y1 = (edge[:, None, None] for edge in box.T)
+    return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).astype(jnp.float32)
+
+
+def attention(batch: Batch, factor: float, size: int) -> Float[Array, "b h w 1"]:
+    """Weight of each pixel: `factor` in the mouth and eye boxes, 1 elsewhere."""
+    boxes = jnp.maximum(inside(batch["mouth_box"], size), inside(batch["eye_box"], size))
+    return (1 + (factor - 1) * boxes)[..., None]
+
+
+def reconstruction(
+    fake: Float[Array, "b h w 3"], real: Float[Array, "b h w 3"], weight: Float[Array, "b h w 1"]
+) -> Metrics:
+    """Weighted L1 over four scales, and weighted L1 of the image gradients."""
+    difference = fake - real
+    across = weight[:, :, 1:] * jnp.abs(jnp.diff(difference, axis=2))
+    down = weight[:, 1:] * jnp.abs(jnp.diff(difference, axis=1))
+    gradient = across.mean() + down.mean()
+    pixel = jnp.float32(0)
+    for _ in range(4):
+        pixel += (weight * jnp.abs(difference)).mean() / weight.mean()
+        difference, weight = halve(difference), halve(weight)
+    return {"pixel": pixel, "gradient": gradient}

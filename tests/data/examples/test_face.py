@@ -1,0 +1,147 @@
+"""Examples of the face stage: which frames, which ground truth, and the mirror."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from facespeak_jax.data import records
+from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples, colour_change, mirrored
+from facespeak_jax.data.heads.units import ARKIT, UNIT
+from facespeak_jax.data.schema import BadExample, decode_image
+
+PLAIN = FaceExamples(64, strength=0.0)
+
+
+@pytest.fixture(scope="module")
+def clips(corpus):
+    return records.open_split(corpus, "train")
+
+
+def draw(clips, maker, seeds, position=0):
+    return [maker(clips, np.random.default_rng(seed), position) for seed in seeds]
+
+
+def frame_of(image, encoded):
+    """The index of the encoded image that this is, or None."""
+    matches = [k for k, data in enumerate(encoded) if np.array_equal(decode_image(data), image)]
+    return matches[0] if matches else None
+
+
+def test_shapes_and_types_never_change(clips):
+    for example in draw(clips, FaceExamples(32), range(6)):
+        for role in ROLES:
+            assert example[role].shape == (32, 32, 3)
+            assert example[role].dtype == np.uint8
+        expected = {"pose": (3, 3), "posed": (3,), "units": (52,), "has_units": ()}
+        expected |= {"mouth_box": (4,), "eye_box": (4,), "is_crossed": ()}
+        for name, shape in expected.items():
+            assert example[name].shape == shape
+            assert example[name].dtype == np.float32
+
+
+def test_uncrossed_targets_drive_themselves(clips):
+    clip = clips[0]
+    for example in draw(clips, dataclasses.replace(PLAIN, crossed=0.0), range(4)):
+        source, target = (frame_of(example[role], clip.frames) for role in ("source", "target"))
+        assert source is not None
+        assert target is not None
+        assert source != target
+        np.testing.assert_array_equal(example["head"], example["target"])
+        np.testing.assert_array_equal(example["lips"], example["target"])
+        np.testing.assert_array_equal(example["pose"][0], clip.pose[source])
+        np.testing.assert_array_equal(example["pose"][1], clip.pose[target])
+        np.testing.assert_array_equal(example["units"], clip.units[target])
+        np.testing.assert_array_equal(example["mouth_box"], clip.mouth_box[target])
+
+
+def test_crossed_targets_take_head_and_lips_of_two_frames(clips):
+    clip = clips[0]
+    for example in draw(clips, dataclasses.replace(PLAIN, crossed=1.0), range(4)):
+        k = frame_of(example["target"], clip.crossed_frames)
+        assert k is not None
+        assert example["is_crossed"] == 1
+        head, lips = clip.crossed_head[k], clip.crossed_lips[k]
+        np.testing.assert_array_equal(example["head"], decode_image(clip.frames[head]))
+        np.testing.assert_array_equal(example["lips"], decode_image(clip.frames[lips]))
+        np.testing.assert_array_equal(example["units"][LIP_UNITS], clip.units[lips][LIP_UNITS])
+        np.testing.assert_array_equal(example["units"][~LIP_UNITS], clip.units[head][~LIP_UNITS])
+        np.testing.assert_array_equal(example["pose"][1], clip.pose[head])
+
+
+def test_identity_is_another_clip_of_the_person(clips):
+    others = [p for p in clips.by_speaker(clips.speaker_of[0]) if p != 0]
+    pool = [data for p in others for data in clips[int(p)].frames]
+    for example in draw(clips, PLAIN, range(4)):
+        assert frame_of(example["identity"], pool) is not None
+
+
+class Alone(records.Clips):
+    """A person with one clip, of which nothing is known."""
+
+    def __init__(self, clip):
+        self.clip = clip
+
+    def __getitem__(self, position):
+        return self.clip
+
+    def by_speaker(self, speaker):
+        return np.array([0])
+
+
+def test_clip_without_ground_truth_or_company(clips):
+    empty = {
+        name: np.zeros((0, *getattr(clips[0], name).shape[1:]), np.float32)
+        for name in ("pose", "units")
+    }
+    clip = dataclasses.replace(clips[0], crossed_frames=[], **empty)
+    example = PLAIN(Alone(clip), np.random.default_rng(0), 0)
+    assert not example["posed"].any()
+    assert example["has_units"] == 0
+    assert example["is_crossed"] == 0
+    assert frame_of(example["identity"], clip.frames) is not None
+    with pytest.raises(BadExample, match="one frame"):
+        PLAIN(Alone(dataclasses.replace(clip, frames=clip.frames[:1])), np.random.default_rng(0), 0)
+
+
+def test_one_colour_change_for_source_and_target(clips):
+    """A frame used as source and as identity in turn shows the same colours in one example."""
+    clip = clips[0]
+    still = dataclasses.replace(clip, frames=[clip.frames[0]] * 4, crossed_frames=[])
+    seen = set()
+    for seed in range(6):
+        example = FaceExamples(64)(Alone(still), np.random.default_rng(seed), 0)
+        np.testing.assert_array_equal(example["source"], example["target"])
+        seen.add(np.array_equal(example["head"], example["target"]))
+    assert seen == {False}
+
+
+def test_mirror_twice_is_nothing(clips):
+    example = draw(clips, PLAIN, [0])[0]
+    once, twice = mirrored(example), mirrored(mirrored(example))
+    for name, value in example.items():
+        np.testing.assert_allclose(twice[name], value, atol=1e-6)
+    np.testing.assert_array_equal(once["source"], example["source"][:, ::-1])
+    np.testing.assert_allclose(once["pose"], example["pose"] * [[-1, 1, -1]])
+    x0, _, x1, _ = once["mouth_box"]
+    np.testing.assert_allclose([x0, x1], 1 - example["mouth_box"][[2, 0]])
+
+
+def test_mirror_swaps_left_and_right_units(clips):
+    example = draw(clips, PLAIN, [0])[0] | {"units": np.arange(52, dtype=np.float32)}
+    swapped = mirrored(example)["units"]
+    assert swapped[UNIT["mouthSmileLeft"]] == UNIT["mouthSmileRight"]
+    assert swapped[UNIT["jawRight"]] == UNIT["jawLeft"]
+    assert swapped[UNIT["jawOpen"]] == UNIT["jawOpen"]
+
+
+def test_lip_units_are_the_mouths():
+    names = {name for name, is_lip in zip(ARKIT, LIP_UNITS, strict=True) if is_lip}
+    assert {"jawOpen", "mouthPucker", "tongueOut"} <= names
+    assert not {"eyeBlinkLeft", "browInnerUp", "noseSneerLeft"} & names
+
+
+def test_colour_change_of_no_strength_is_none():
+    matrix, shift = colour_change(np.random.default_rng(0), 0.0)
+    np.testing.assert_allclose(matrix, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(shift, 0, atol=1e-12)

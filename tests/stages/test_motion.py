@@ -1,0 +1,199 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from facespeak_jax.data import records
+from facespeak_jax.data.examples.motion import HISTORY
+from facespeak_jax.rates import MELS_PER_FRAME
+from facespeak_jax.speech import mel
+from facespeak_jax.speech.text import SYMBOLS
+from facespeak_jax.stages import motion
+
+STYLE = 16
+SAMPLER = {"width": 16, "depth": 1, "heads": 2, "dropout": 0.0}
+CONFIG = ConfigDict(
+    {
+        "model": {
+            "size": 64,
+            "mel_mean": -6.0,
+            "mel_std": 2.0,
+            "encoder": {"style": STYLE, "widths": (8, 8), "bottleneck": 8},
+            "motion_basis": {"width": STYLE, "head": 6, "lip": 3, "depth": 1},
+            "voice_code": {"size": 8},
+            "text_encoder": {"symbols": len(SYMBOLS), "width": 16, "depth": 1, "prenet": 1},
+            "reducer": {"head": 6, "latent": 2, "width": 16, "depth": 1},
+            "motion_prior": {"latent": 2, **SAMPLER},
+            "motion_field": {"latent": 2, **SAMPLER},
+            "lip_mapper": {"lip": 3, "width": 16, "stages": 1, "dropout": 0.0},
+        },
+        "loss": {
+            "ae": 1.0,
+            "prior": 1.0,
+            "cfm": 1.0,
+            "lip": 1.0,
+            "lip_change": 1.0,
+            "predicted_energy": 0.5,
+            "reducer_steps": 40,
+        },
+        "data": {"shortest": 16, "frames": 24, "tokens": 16},
+        "train": {"dtype": "float32"},
+    }
+)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tmp_path_factory):
+    """A stage with its tables filled, its first parameters, a batch, and where the tables lie."""
+    clips = records.open_split(corpus, "train")
+    stage, workdir = motion.MotionStage(CONFIG), tmp_path_factory.mktemp("work")
+
+    def batch():
+        maker = stage.example()
+        examples = [maker(clips, np.random.default_rng(i), i % len(clips)) for i in range(8)]
+        return {name: jnp.array([e[name] for e in examples]) for name in examples[0]}
+
+    params = jax.jit(stage.init)(KEY, batch())
+    stage.prepare(params, [clips], workdir)
+    return stage, params, batch(), clips, workdir
+
+
+def test_the_table_holds_what_the_encoder_sees(prepared):
+    stage, params, _, clips, _ = prepared
+    table = stage.tables[clips.name]
+    images = motion.to_float(jnp.array(motion.pictures(clips[2].frames[10:14], 64)))
+    alpha, identity = stage.face.apply({"params": params["frozen"]}, images, method=motion._encode)
+    np.testing.assert_allclose(table.of(2)[10:14], alpha, atol=2e-3, rtol=2e-3)
+    assert table.of(2).shape == (48, 9)
+    assert table.identity.shape == (len(clips), motion.IDENTITIES, STYLE)
+    first = motion.to_float(jnp.array(motion.pictures(clips[2].frames[:1], 64)))
+    _, identity = stage.face.apply({"params": params["frozen"]}, first, method=motion._encode)
+    np.testing.assert_allclose(table.identity[2, 0], identity[0], atol=2e-3, rtol=2e-3)
+
+
+def test_a_corpus_is_encoded_once_for_the_same_weights(prepared, monkeypatch):
+    stage, params, _, clips, workdir = prepared
+    face = {name: params["frozen"][name] for name in ("encoder", "motion_basis")}
+    directory = workdir / "alpha"
+    made = sorted(directory.rglob("*.npz"))
+    assert len(made) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(motion, "_write", lambda *_: pytest.fail("encoded again"))
+        again = motion.encode_corpus(stage.face, face, clips, directory, 64)
+    np.testing.assert_array_equal(again.alpha, stage.tables[clips.name].alpha)
+    other = jax.tree.map(lambda x: x + 1.0, face)
+    motion.encode_corpus(stage.face, other, clips, directory, 64)
+    assert len(list(directory.rglob("*.npz"))) == 2
+
+
+def test_a_clip_that_cannot_be_read_is_left_out(prepared, tmp_path, monkeypatch):
+    stage, params, _, clips, _ = prepared
+    face = {name: params["frozen"][name] for name in ("encoder", "motion_basis")}
+    read = records.Clips.__getitem__
+
+    def broken(self, position):
+        if position == 1:
+            raise motion.BadExample("broken")
+        return read(self, position)
+
+    monkeypatch.setattr(records.Clips, "__getitem__", broken)
+    table = motion.encode_corpus(stage.face, face, clips, tmp_path, 64)
+    with pytest.raises(motion.BadExample):
+        table.of(1)
+    np.testing.assert_array_equal(table.of(2), stage.tables[clips.name].of(2))
+
+
+def test_mel_of_a_stretch_is_that_of_the_whole_clip(prepared):
+    stage, _, batch, clips, _ = prepared
+    found = stage.mel(batch)
+    for row in range(2):
+        clip, length = clips[row], MELS_PER_FRAME * int(batch["length"][row])
+        whole = (mel.log_mel(jnp.array(clip.audio / 32768.0, jnp.float32)[None]) + 6.0) / 2.0
+        windows = [whole[0, 4 * k : 4 * k + length] for k in range(48 - length // 4 + 1)]
+        nearest = min(float(jnp.abs(window - found[row, :length]).mean()) for window in windows)
+        assert nearest < 0.01
+
+
+def test_text_of_a_stretch_follows_its_durations(prepared):
+    stage, params, batch, _, _ = prepared
+    text = stage.text(params["frozen"], batch)
+    assert text.features.shape == (8, 4 * 24, 16)
+    assert text.prior.shape == (8, 4 * 24, 80)
+    phoneme = np.repeat(np.arange(16), np.asarray(batch["durations"][0]))
+    first, end = 4 * int(batch["start"][0]), 4 * int(batch["length"][0])
+    changes = np.abs(np.diff(np.asarray(text.features[0, :end]), axis=0)).max(-1) > 1e-6
+    np.testing.assert_array_equal(changes, np.diff(phoneme[first : first + end]) > 0)
+
+
+def parts_with_gradient(stage, params, batch, step):
+    def loss(model):
+        return stage.loss(params | {"model": model}, batch, KEY, jnp.int32(step))[0]
+
+    grads = jax.jit(jax.grad(loss))(params["model"])
+    return {name for name, tree in grads.items() if float(optax.global_norm(tree)) > 0}
+
+
+def test_reducer_and_sampler_train_in_turn(prepared):
+    stage, params, batch, _, _ = prepared
+    assert parts_with_gradient(stage, params, batch, 0) == {"reducer", "lip_mapper"}
+    after = parts_with_gradient(stage, params, batch, 40)
+    assert after == {"motion_prior", "motion_field", "lip_mapper"}
+
+
+def test_losses_fall(prepared):
+    stage, params, batch, _, _ = prepared
+    optimizer = optax.adam(5e-3)
+    model = params["model"]
+    state = {name: optimizer.init(tree) for name, tree in model.items()}
+
+    @jax.jit
+    def step(model, state, index):
+        def loss(model):
+            key = jax.random.fold_in(KEY, index)
+            return stage.loss(params | {"model": model}, batch, key, index)
+
+        (_, outputs), grads = jax.value_and_grad(loss, has_aux=True)(model)
+        for name, tree in grads.items():
+            updates, new = optimizer.update(tree, state[name])
+            moves = optax.global_norm(tree) > 0
+            updates = jax.tree.map(lambda u, m=moves: jnp.where(m, u, 0.0), updates)
+            state = state | {name: new}
+            model = model | {name: optax.apply_updates(model[name], updates)}
+        return model, state, outputs.metrics
+
+    seen = []
+    for index in range(160):
+        model, state, metrics = step(model, state, jnp.int32(index))
+        seen.append({name: float(value) for name, value in metrics.items()})
+
+    def mean(name, first, last):
+        return np.mean([metrics[name] for metrics in seen[first:last]])
+
+    assert mean("ae", 36, 40) < 0.8 * mean("ae", 0, 4)
+    assert mean("ae", 150, 160) == pytest.approx(seen[41]["ae"], rel=1e-5)
+    assert mean("prior", 150, 160) < mean("prior", 40, 45)
+    assert mean("cfm", 140, 160) < 0.9 * mean("cfm", 40, 60)
+    assert mean("lip", 150, 160) < 0.7 * mean("lip", 0, 4)
+    metrics, pictures, _ = stage.eval({"model": model, "frozen": params["frozen"]}, batch, KEY)
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    assert set(pictures) == {"head", "lips"}
+    assert pictures["head"].ndim == 3
+    assert pictures["head"].dtype == np.uint8
+
+
+def test_padding_of_a_stretch_never_changes_the_losses(prepared):
+    stage, params, batch, _, _ = prepared
+    loud = dict(batch)
+    for name, at in (("alpha", HISTORY), ("wave", 640)):
+        unit = 1 if name == "alpha" else 640
+        end = at + (batch["length"] + (unit > 1)) * unit
+        behind = np.arange(batch[name].shape[1])[None] >= end[:, None]
+        while behind.ndim < batch[name].ndim:
+            behind = behind[..., None]
+        loud[name] = jnp.where(behind, jnp.float32(0.5), batch[name])
+    run = jax.jit(lambda b: stage.loss(params, b, KEY, jnp.int32(50)))
+    for name, value in run(loud)[1].metrics.items():
+        np.testing.assert_allclose(value, run(batch)[1].metrics[name], rtol=1e-4, err_msg=name)

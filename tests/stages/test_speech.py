@@ -1,0 +1,178 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from facespeak_jax.data import pipeline, records
+from facespeak_jax.data.examples.speech import SpeechExamples
+from facespeak_jax.data.schema import BadExample
+from facespeak_jax.speech.text import SYMBOLS
+from facespeak_jax.stages.speech import FROZEN, TRAINED, SpeechStage, given_or_found
+from facespeak_jax.stages.stage import Stage
+from tests import synthetic
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def config(corpus):
+    return ConfigDict(
+        {
+            "seed": 0,
+            "model": {
+                "size": 32,
+                "mel_mean": -6.0,
+                "mel_std": 2.0,
+                "encoder": {"style": 16, "widths": (8, 8), "bottleneck": 16},
+                "motion_basis": {"width": 16, "head": 4, "lip": 2, "depth": 0},
+                "voice_code": {"size": 8},
+                "text_encoder": {"symbols": len(SYMBOLS), "width": 16, "depth": 1, "prenet": 1},
+                "durations": {"width": 16, "depth": 1},
+                "mel_decoder": {"width": 16, "blocks": 1, "middle": 1},
+                "vocoder": {"kind": "istft", "width": 16, "depth": 1},
+            },
+            "loss": {"prior": 1.0, "duration": 1.0, "flow": 1.0, "voice": 0.1},
+            "data": {
+                "tokens": 16,
+                "mels": 200,
+                "crop": 48,
+                "augment": 1.0,
+                "paths": [corpus],
+                "weights": [1.0],
+                "batch": 2,
+            },
+            "train": {"dtype": "float32"},
+            "upstream": {"vocoder": "somewhere"},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def stage(config):
+    return SpeechStage(config)
+
+
+@pytest.fixture(scope="module")
+def batch(config, stage):
+    made = pipeline.batches(config, stage.example(), split="train")[0]
+    return {name: jnp.asarray(value) for name, value in made.items()}
+
+
+@pytest.fixture(scope="module")
+def params(stage, batch):
+    return jax.jit(stage.init)(KEY, batch)
+
+
+@pytest.fixture(scope="module")
+def loss(stage, params):
+    def total(parts, batch, key):
+        return stage.loss({**params, "model": parts}, batch, key, jnp.int32(0))
+
+    return jax.jit(jax.value_and_grad(total, has_aux=True))
+
+
+def test_is_a_stage_with_the_right_parts(stage, params):
+    assert isinstance(stage, Stage)
+    assert set(params["model"]) == set(TRAINED)
+    assert set(params["frozen"]) == {*FROZEN, "vocoder"}
+
+
+def test_every_trained_part_learns(loss, params, batch):
+    (value, _), gradient = loss(params["model"], batch, KEY)
+    assert jnp.isfinite(value)
+    for name in TRAINED:
+        largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient[name]))
+        assert 0.0 < largest < np.inf, name
+
+
+def test_losses_fall(loss, params, batch):
+    optimizer = optax.adam(5e-3)
+    update = jax.jit(optimizer.update)
+    parts, state = params["model"], optimizer.init(params["model"])
+    seen = []
+    for index in range(60):
+        (_, outputs), gradient = loss(parts, batch, jax.random.fold_in(KEY, index % 4))
+        updates, state = update(gradient, state)
+        parts = optax.apply_updates(parts, updates)
+        seen.append({name: float(x) for name, x in outputs.metrics.items()})
+    for name in ("prior", "duration", "flow", "voice"):
+        first = np.mean([metrics[f"speech/{name}"] for metrics in seen[:4]])
+        last = np.mean([metrics[f"speech/{name}"] for metrics in seen[-4:]])
+        assert last < 0.8 * first, name
+
+
+def test_padding_never_changes_the_losses(stage, params, batch, config):
+    """Evaluated without dropout; the bucket grows behind the sentence only."""
+    modules = stage.modules
+    parts = {**params["frozen"], **params["model"]}
+    parts = jax.tree.map(lambda x: x + 0.03 * jax.random.normal(KEY, x.shape), parts)
+    longer = dict(batch)
+    longer["tokens"] = jnp.pad(batch["tokens"], ((0, 0), (0, 7)), constant_values=5)
+    longer["durations"] = jnp.pad(batch["durations"], ((0, 0), (0, 7)))
+    longer["wave"] = jnp.pad(batch["wave"], ((0, 0), (0, 160 * 24)), constant_values=999)
+
+    @jax.jit
+    def terms(batch):
+        said = modules.sentence(parts, modules.identity(parts, batch["identity"]), batch, {})
+        return modules.terms(parts, said, batch, KEY, {})
+
+    short, long = terms(batch), terms(longer)
+    for name in short:
+        np.testing.assert_allclose(short[name], long[name], rtol=1e-5)
+
+
+def test_durations_are_given_or_found(batch):
+    prior = jax.random.normal(KEY, (*batch["tokens"].shape, 80))
+    target = jax.random.normal(KEY, (2, 200, 80))
+    given = given_or_found(batch, prior, target)
+    np.testing.assert_array_equal(given, batch["durations"])
+    half = {**batch, "timed": jnp.array([True, False])}
+    found = given_or_found(half, prior, target)
+    np.testing.assert_array_equal(found[0], batch["durations"][0])
+    assert int(found[1].sum()) == int(batch["mel_length"][1])
+    assert int(found[1, : int(batch["length"][1])].min()) >= 1
+    assert (found[1] != batch["durations"][1]).any()
+
+
+def test_eval_shows_the_sentence(stage, params, batch):
+    metrics, pictures, sounds = stage.eval(params, batch, KEY)
+    m, length = int(batch["mel_length"][0]), int(batch["length"][0])
+    assert all(bool(jnp.isfinite(x)) for x in metrics.values())
+    assert pictures["mel"].shape == (160, m, 3)
+    assert pictures["alignment"].shape == (4 * length, m, 3)
+    assert sounds["spoken"].shape == sounds["recorded"].shape == (160 * m,)
+
+
+def test_the_picture_comes_from_another_clip_of_the_person(corpus):
+    clips = records.open_split(corpus, "train")
+    maker = SpeechExamples(size=64, tokens=16, mels=200, crop=48, strength=0.0)
+    for position in range(len(clips)):
+        example = maker(clips, np.random.default_rng(position), position)
+        own = synthetic.schema.decode_image(clips[position].frames[0])
+        other = next(p for p in clips.by_speaker(clips[position].speaker) if p != position)
+        theirs = synthetic.schema.decode_image(clips[other].frames[0])
+        corner = example["identity"][0, 0].astype(int)
+        assert abs(corner - theirs[0, 0]).max() <= 3
+        assert abs(corner - own[0, 0].astype(int)).max() > 3
+
+
+def test_examples_have_one_shape_and_vary(corpus):
+    clips = records.open_split(corpus, "train")
+    maker = SpeechExamples(size=32, tokens=16, mels=200, crop=48)
+    made = [maker(clips, np.random.default_rng(seed), 0) for seed in range(8)]
+    for name in made[0]:
+        assert len({(x[name].shape, x[name].dtype) for x in made}) == 1, name
+    assert len({x["identity"].tobytes() for x in made}) == 8
+    starts = {int(x["start"]) for x in made}
+    assert len(starts) > 1
+    assert all(start % 4 == 0 and start + 48 <= 192 for start in starts)
+
+
+@pytest.mark.parametrize(("limits", "message"), [((5, 200), "phonemes"), ((16, 100), "mel frames")])
+def test_clips_that_do_not_fit_are_refused(corpus, limits, message):
+    clips = records.open_split(corpus, "train")
+    maker = SpeechExamples(size=32, tokens=limits[0], mels=limits[1], crop=48)
+    with pytest.raises(BadExample, match=message):
+        maker(clips, np.random.default_rng(0), 0)

@@ -1,0 +1,136 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from facespeak_jax.data import pipeline, records
+from facespeak_jax.data.examples.vocoder import MARGIN, VocoderExamples
+from facespeak_jax.data.schema import BadExample
+from facespeak_jax.speech import mel
+from facespeak_jax.stages.stage import Stage
+from facespeak_jax.stages.vocoder import VocoderStage, spectral_distance
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def config(corpus):
+    return ConfigDict(
+        {
+            "seed": 0,
+            "model": {
+                "mel_mean": -6.0,
+                "mel_std": 2.0,
+                "vocoder": {"kind": "istft", "width": 32, "depth": 1},
+            },
+            "loss": {
+                "mel": 45.0,
+                "gan": 1.0,
+                "feature": 2.0,
+                "critic_from": 2,
+                "periods": {"periods": (2,), "widths": (4, 4)},
+                "resolutions": {"windows": (640,), "width": 4, "depth": 1},
+            },
+            "data": {"frames": 16, "paths": [corpus], "weights": [1.0], "batch": 2},
+            "train": {"dtype": "float32"},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def stage(config):
+    return VocoderStage(config)
+
+
+@pytest.fixture(scope="module")
+def batch(config, stage):
+    made = pipeline.batches(config, stage.example(), split="train")[0]
+    return {name: jnp.asarray(value) for name, value in made.items()}
+
+
+@pytest.fixture(scope="module")
+def params(stage, batch):
+    return jax.jit(stage.init)(KEY, batch)
+
+
+def test_is_a_stage_with_the_right_parts(stage, params):
+    assert isinstance(stage, Stage)
+    assert set(params["model"]) == {"vocoder"}
+    assert set(params["critic"]) == {"periods", "resolutions"}
+
+
+def test_inner_frames_are_those_of_the_whole_clip(corpus):
+    clips = records.open_split(corpus, "train")
+    maker = VocoderExamples(16, quietest=1.0)
+    piece = maker(clips, np.random.default_rng(0), 0)["wave"]
+    whole = clips[0].audio.astype(np.float32) / 32768
+    start = np.flatnonzero(
+        [np.array_equal(whole[i : i + 2560], piece[320:-320]) for i in range(len(whole) - 2559)]
+    )
+    assert len(start)
+    inside = mel.log_mel(jnp.asarray(piece)[None])[0, MARGIN:-MARGIN]
+    shifted = np.pad(whole, 320, mode="reflect")[start[0] :][: 2560 + 640]
+    expected = mel.log_mel(jnp.asarray(shifted)[None])[0, 2:-2]
+    np.testing.assert_allclose(inside, expected, atol=1e-4)
+
+
+def test_short_clips_are_refused(corpus):
+    clips = records.open_split(corpus, "train")
+    with pytest.raises(BadExample, match="fewer"):
+        VocoderExamples(10_000)(clips, np.random.default_rng(0), 0)
+
+
+def test_critic_waits_for_its_step(stage, params, batch):
+    @jax.jit
+    def both(step):
+        _, outputs = stage.loss(params, batch, KEY, step)
+        value, _ = stage.critic_loss(params, outputs.carry, batch, KEY, step)
+        return outputs.metrics["vocoder/gan"], outputs.metrics["vocoder/feature"], value
+
+    assert [float(x) for x in both(jnp.int32(1))] == [0.0, 0.0, 0.0]
+    assert min(float(x) for x in both(jnp.int32(2))) > 0.0
+
+
+def test_gradients_are_finite_with_the_critics_on(stage, params, batch):
+    def total(parts):
+        return stage.loss({**params, "model": parts}, batch, KEY, jnp.int32(5))[0]
+
+    gradient = jax.jit(jax.grad(total))(params["model"])
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(gradient))
+    assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient)) > 0.0
+
+
+def test_mel_distance_falls(stage, params, batch):
+    optimizer = optax.adam(3e-3)
+
+    @jax.jit
+    def step(parts, state):
+        (_, outputs), gradient = jax.value_and_grad(
+            lambda p: stage.loss({**params, "model": p}, batch, KEY, jnp.int32(0)), has_aux=True
+        )(parts)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(parts, updates), state, outputs.metrics["vocoder/mel"]
+
+    parts, state = params["model"], optimizer.init(params["model"])
+    values = []
+    for _ in range(40):
+        parts, state, value = step(parts, state)
+        values.append(float(value))
+    assert values[-1] < 0.5 * values[0]
+
+
+def test_eval_shows_and_plays_both(stage, params, batch):
+    metrics, pictures, sounds = stage.eval(params, batch, KEY)
+    assert all(bool(jnp.isfinite(x)) for x in metrics.values())
+    assert pictures["mel"].shape == (160, 16, 3)
+    assert pictures["mel"].dtype == np.uint8
+    assert sounds["made"].shape == sounds["recorded"].shape == (2560,)
+
+
+def test_spectral_distance_is_zero_for_the_same_wave(batch):
+    assert float(spectral_distance(batch["wave"], batch["wave"])) == 0.0
+    assert float(spectral_distance(batch["wave"], 2 * batch["wave"])) == pytest.approx(
+        np.log(2), abs=0.25
+    )

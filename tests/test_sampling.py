@@ -1,0 +1,85 @@
+import functools
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from facespeak_jax import export, model, sampling
+from facespeak_jax.speech.text import TextFrontEnd
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """The functions of `sampling`, bound to a model and compiled."""
+    weights = export.load(tiny.write(tmp_path_factory.mktemp("weights")))
+    machine = model.build(weights.config["model"])
+
+    def bind(name, *static, **settings):
+        function = functools.partial(getattr(sampling, name), machine, weights.params, **settings)
+        return jax.jit(function, static_argnames=static)
+
+    return SimpleNamespace(
+        see=bind("see"),
+        render=bind("render"),
+        read=bind("read"),
+        say=bind("say", "mels", steps=2),
+        move=bind("move", steps=2),
+        encode=lambda image: machine.apply({"params": weights.params}, image, method="encode"),
+    )
+
+
+def crops(people: int) -> jax.Array:
+    shape = (people, tiny.SIZE, tiny.SIZE, 3)
+    return jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+def test_pixels_survive_the_model_range():
+    pixels = jnp.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    np.testing.assert_array_equal(sampling.to_pixels(sampling.to_float(pixels)), pixels)
+
+
+def test_identity_and_motion_add_up_to_the_style(machine):
+    face = machine.see(crops(2))
+    style, _ = jax.jit(machine.encode)(sampling.to_float(crops(2)))
+    np.testing.assert_allclose(face.identity + face.motion, style, atol=1e-5)
+
+
+def test_padding_and_batching_change_nothing(machine):
+    """A text alone in its own length, and in a padded batch beside a longer one, sound alike."""
+    texts = [TextFrontEnd().encode(text) for text in ("Hello.", "It was not my idea at all.")]
+    face = machine.see(crops(2))
+
+    lengths = jnp.array([len(text) for text in texts])
+    tokens = jnp.stack([np.pad(text, (0, 40 - len(text))) for text in texts])
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    reading = machine.read(face.identity, tokens, lengths)
+    both = machine.say(reading, keys, mels=4 * 24)
+    head, lip = machine.move(face, both, keys)
+
+    one = sampling.Face(*jax.tree.map(lambda x: x[:1], tuple(face)))
+    reading = machine.read(one.identity, jnp.asarray(texts[0][None]), lengths[:1])
+    mels = int(reading.durations.sum())
+    alone = machine.say(reading, keys[:1], mels=mels)
+    frames = int(alone.frames[0])
+    assert mels == 4 * frames
+    assert int(both.frames[0]) == frames
+    np.testing.assert_allclose(both.mel[0, :mels], alone.mel[0], atol=1e-5)
+    np.testing.assert_allclose(both.wave[0, : 160 * mels], alone.wave[0], atol=1e-5)
+    head_alone, lip_alone = machine.move(one, alone, keys[:1])
+    np.testing.assert_allclose(head[0, :frames], head_alone[0], atol=1e-5)
+    np.testing.assert_allclose(lip[0, :frames], lip_alone[0], atol=1e-5)
+
+
+def test_frames_are_drawn_independently(machine):
+    """Drawing in chunks is drawing at once."""
+    face = machine.see(crops(1))
+    head = jax.random.normal(jax.random.key(1), (1, 4, 6))
+    lip = jax.random.normal(jax.random.key(2), (1, 4, 4))
+    whole = machine.render(face, head, lip)
+    parts = [machine.render(face, head[:, i : i + 2], lip[:, i : i + 2]) for i in (0, 2)]
+    difference = np.concatenate(parts, axis=1).astype(int) - np.asarray(whole)
+    assert np.abs(difference).max() <= 1
+    assert (whole[:, 0] != whole[:, 1]).any()

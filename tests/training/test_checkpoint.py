@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from facespeak_jax.training import checkpoint, state
+from facespeak_jax.training.state import TrainState
+
+
+def make(width: int = 4, step: int = 3) -> TrainState:
+    kernel = jnp.arange(float(2 * width)).reshape(2, width)
+    params = {
+        "model": {"decoder": {"kernel": kernel}, "encoder": {"bias": jnp.ones(3)}},
+        "critic": {"judge": {"kernel": -kernel}},
+        "frozen": {"base": {"bias": jnp.full(2, 7.0)}},
+    }
+    optimizers = {"model": state.optax.adam(1e-3), "critic": state.optax.adam(1e-3)}
+    made = state.create(params, optimizers)
+    return made.replace(step=jnp.int32(step), ema=jax.tree.map(lambda x: x + 0.5, made.ema))
+
+
+def abstract(made: TrainState):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), made)
+
+
+def save(workdir, *steps: int, keep: int = 2, keep_every: int = 0) -> None:
+    checkpoints = checkpoint.Checkpoints(workdir, keep=keep, keep_every=keep_every)
+    for step in steps:
+        checkpoints.save(make(step=step), step)
+    checkpoints.close()
+
+
+def reopened(workdir) -> checkpoint.Checkpoints:
+    return checkpoint.Checkpoints(workdir, keep=2, keep_every=0)
+
+
+def test_round_trip(tmp_path):
+    save(tmp_path, 3)
+    checkpoints = reopened(tmp_path)
+    assert checkpoints.latest == 3
+    back = checkpoints.restore(abstract(make()))
+    jax.tree.map(np.testing.assert_array_equal, back, make())
+    checkpoints.close()
+
+
+def test_keeps_the_latest_and_every_so_often(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, 5, 6, 7, keep=2, keep_every=4)
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()}
+    assert kept == {4, 6, 7}
+
+
+def test_saving_the_same_step_twice_is_harmless(tmp_path):
+    save(tmp_path, 3, 3)
+    assert (tmp_path / "checkpoints" / "3" / "state").exists()
+
+
+def test_another_model_is_refused_with_the_differences(tmp_path):
+    save(tmp_path, 3)
+    checkpoints = reopened(tmp_path)
+    with pytest.raises(checkpoint.BadCheckpoint) as caught:
+        checkpoints.restore(abstract(make(width=5)))
+    assert "params/model/decoder/kernel: (2, 4) in the checkpoint, (2, 5) here" in str(caught.value)
+    checkpoints.close()
+
+
+def test_a_damaged_checkpoint_says_which_directory_to_delete(tmp_path):
+    save(tmp_path, 3)
+    for file in (tmp_path / "checkpoints" / "3" / "state").rglob("*"):
+        if file.is_file() and "metadata" not in file.name.lower():
+            file.write_bytes(b"")
+    checkpoints = reopened(tmp_path)
+    with pytest.raises(checkpoint.BadCheckpoint, match=r"checkpoints/3.*delete it"):
+        checkpoints.restore(abstract(make()))
+    checkpoints.close()
+
+
+def test_parts_are_read_alone(tmp_path):
+    save(tmp_path, 2, 3)
+    made = make()
+    parts = checkpoint.load_parts(tmp_path, ["decoder", "judge", "base"])
+    assert set(parts) == {"decoder", "judge", "base"}
+    np.testing.assert_array_equal(parts["decoder"]["kernel"], made.ema["decoder"]["kernel"])
+    np.testing.assert_array_equal(
+        parts["judge"]["kernel"], made.params["critic"]["judge"]["kernel"]
+    )
+    np.testing.assert_array_equal(parts["base"]["bias"], [7, 7])
+    raw = checkpoint.load_parts(tmp_path, ["decoder"], use_ema=False)
+    np.testing.assert_array_equal(
+        raw["decoder"]["kernel"], made.params["model"]["decoder"]["kernel"]
+    )
+    assert checkpoint.model_parts(tmp_path) == ["decoder", "encoder"]
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path):
+    with pytest.raises(checkpoint.BadCheckpoint, match="neither a workdir"):
+        checkpoint.load_parts(tmp_path, ["decoder"])
+    save(tmp_path, 3)
+    with pytest.raises(
+        checkpoint.BadCheckpoint, match="no vocoder; it has base, decoder, encoder, judge"
+    ):
+        checkpoint.load_parts(tmp_path, ["vocoder"])
