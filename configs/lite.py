@@ -92,8 +92,9 @@ RUNS = {
     },
     "speech": {"train": {"steps": 20_000}, "optim": {"model": {"lr": 6e-4}}},
     "motion": {"train": {"steps": 10_000}},
+    "joint": {"train": {"steps": 2000}, "optim": {"model": {"lr": 5e-5}, "critic": {"lr": 5e-5}}},
 }
-BATCH = {"face": 8, "sync": 32, "vocoder": 16, "speech": 16, "motion": 32}
+BATCH = {"face": 8, "sync": 32, "vocoder": 16, "speech": 16, "motion": 32, "joint": 4}
 
 
 def get_config(stage: str = "face") -> ConfigDict:

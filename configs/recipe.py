@@ -28,12 +28,14 @@ LOSS = {
     "face": {
         "pixel": 1.0,
         "gradient": 1.0,
+        "warped": 1.0,  # the warped source alone
         "box": 5.0,  # weight of mouth and eye pixels
         "identity": 0.3,
         "identity_frame": "other",  # "source" is the paper's plain form
         "contrast": 0.1,
         "temperature": 0.1,
-        "pose": 0.1,
+        "pose": 1.0,
+        "units": 0.3,
         "consistency": 0.1,
         "gan": 0.1,
         "feature": 0.5,
@@ -63,12 +65,29 @@ LOSS = {
         "reducer_steps": 2000,
     },
 }
+LOSS["joint"] = {
+    "gan": 0.1,
+    "rec": 1.0,
+    "id": 0.3,
+    "sync": 0.1,  # 0 without a trained sync expert
+    "cfm": 0.1,
+    "ae": 1.0,
+    "prior": 0.1,
+    "tts": 1.0,
+    "lip": 1.0,
+    "lip_change": 1.0,
+    "predicted_energy": 0.5,
+    "teacher_lips": 0.5,  # share of clips rendered with the encoder's own lips
+    "face": LOSS["face"] | {"critic_from": 0},
+    "speech": LOSS["speech"],
+}
 DATA = {
     "face": {"crossed": 0.5, "augment": 1.0},
     "sync": {"negatives": 3},
     "vocoder": {"frames": 32},
     "speech": {"tokens": 192, "mels": 800, "crop": 200, "augment": 1.0},
     "motion": {"shortest": 64, "frames": 128, "tokens": 192},
+    "joint": {"frames": 48, "tokens": 192, "mels": 800, "crop": 200, "augment": 1.0},
 }
 SHARED_DATA = {"split": "train", "eval_split": "validation", "threads": 2}
 OPTIM = {
@@ -131,7 +150,7 @@ def experiment(
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # devices; -1 takes what is left
             "train": TRAIN,
             # Workdirs or weights directories to start parts from; "" is a random start.
-            "upstream": {part: "" for part in (*PARTS[stage], *JUDGES.get(stage, ()))},
+            "upstream": dict.fromkeys((*PARTS[stage], *JUDGES.get(stage, ())), ""),
         }
     )
     config.lock()

@@ -88,11 +88,13 @@ LOSS = {
         "resolutions": {"windows": (640,), "width": 4, "depth": 2},
     },
     "motion": {"reducer_steps": 10},
+    "joint": {"face": {"critic": {"widths": (8, 16), "patch": 4}}},
 }
 DATA = {
     "vocoder": {"frames": 24},
     "speech": {"tokens": 128, "mels": 800, "crop": 48},
     "motion": {"shortest": 16, "frames": 32, "tokens": 128},
+    "joint": {"frames": 20, "tokens": 128, "mels": 800, "crop": 48},
 }
 
 

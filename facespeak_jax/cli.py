@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--paste-back", action="store_true", help="show the whole photograph, not the head"
         )
-        command.add_argument("--weights", default=pipeline.WEIGHTS, metavar="DIR")
+        command.add_argument("--weights", default=str(pipeline.WEIGHTS), metavar="DIR")
 
     commands.add_parser("train", help="the training program: --config FILE:STAGE --workdir DIR")
     _add_prepare(commands.add_parser("prepare", help="make a corpus to train on"))
@@ -83,12 +83,11 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     for corpus in (heads, manifest, grid):
         corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
         corpus.add_argument("--out", required=True, metavar="DIR")
-    for corpus in (manifest, grid):
-        corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+        corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
 
 def _speak(
-    portrait: str, text: str, output: str, weights: str, paste_back: bool, **choices: int | None
+    portrait: str, text: str, output: str, weights: str, paste_back: bool, **choices: Any
 ) -> os.PathLike:
     video.destination(output)
     clip = pipeline.load(weights).speak(
@@ -121,9 +120,8 @@ def _progress() -> pipeline.Progress:
     return show
 
 
-def _prepare_heads(people: int, clips: int, size: int, seed: int, out: str) -> Any:
-    builder = _needing("corpus", "facespeak_jax.data.heads.builder")
-    return builder.prepare(people=people, clips=clips, size=size, seed=seed, out=out)
+def _prepare_heads(**options: Any) -> Any:
+    return _needing("corpus", "facespeak_jax.data.heads.builder").prepare(**options)
 
 
 def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:

@@ -4,6 +4,7 @@ The same command again resumes where the last checkpoint was. Everything else is
 `training/loop.py`, so that tests and notebooks can call it.
 """
 
+import logging as stdlib_logging
 import sys
 
 import jax
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> None:
         loop,
     )  # TensorFlow comes with it, so not before flags are right
 
+    logging.get_absl_handler().addFilter(_ours)
     logging.info("JAX process %d of %d", jax.process_index(), jax.process_count())
     logging.info("Devices: %s", jax.devices())
     platform.work_unit().set_task_status(f"process {jax.process_index()} of {jax.process_count()}")
@@ -39,6 +41,11 @@ def main(argv: list[str]) -> None:
     except FaceSpeakError as error:
         logging.error("%s", error)
         sys.exit(1)
+
+
+def _ours(record: stdlib_logging.LogRecord) -> bool:
+    """Checkpointing tells every detail of its work; only its warnings are news."""
+    return record.levelno >= stdlib_logging.WARNING or "orbax" not in record.pathname
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+from ml_collections import ConfigDict
 
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.face.encoder import VisualEncoder
@@ -22,6 +23,7 @@ from facespeak_jax.speech.durations import DurationPredictor
 from facespeak_jax.speech.encoder import TextEncoder, VoiceCode
 from facespeak_jax.speech.vocoder import HiFiGAN, ISTFTVocoder
 
+Arguments = Mapping[str, Any] | ConfigDict
 PARTS: dict[str, type[nn.Module]] = {
     "encoder": VisualEncoder,
     "motion_basis": MotionBasis,
@@ -191,7 +193,7 @@ class FaceSpeak(nn.Module):
         return self.motion_field(x, time, mu, source, history, history_mask, lengths, train=train)
 
 
-def build(config: Mapping[str, Any], *, dtype: Any = jnp.float32) -> FaceSpeak:
+def build(config: Arguments, *, dtype: Any = jnp.float32) -> FaceSpeak:
     """The model with the parts of `config` (part -> constructor arguments), computing in `dtype`.
 
     The vocoder's arguments hold its `kind`, too: istft or hifigan. Raises BadModelConfig.
@@ -204,7 +206,7 @@ def build(config: Mapping[str, Any], *, dtype: Any = jnp.float32) -> FaceSpeak:
     return FaceSpeak(**{name: part(name, config[name], dtype) for name in names})
 
 
-def part(name: str, config: Mapping[str, Any], dtype: Any = jnp.float32) -> nn.Module:
+def part(name: str, config: Arguments, dtype: Any = jnp.float32) -> nn.Module:
     """One part from its constructor arguments. Raises BadModelConfig."""
     arguments = {
         key: tuple(value) if isinstance(value, list) else value for key, value in config.items()

@@ -201,7 +201,7 @@ def load(directory: str | os.PathLike = WEIGHTS) -> FaceSpeaker:
     Raises:
       BadWeights: incomplete, damaged, or made for another model.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         cache = Path(os.environ.get("FACESPEAK_CACHE", Path.home() / ".cache" / "facespeak"))
         jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
     return FaceSpeaker(export.load(directory))

@@ -4,7 +4,7 @@
 padding never changes what comes out before it.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, Int32, Key, UInt8
 from facespeak_jax import flow, layers
 from facespeak_jax.model import FaceSpeak
 from facespeak_jax.motion.lip_mapper import energy
-from facespeak_jax.motion.sampler import sample_motion
+from facespeak_jax.motion.reducer import NoiseReducer
+from facespeak_jax.motion.sampler import MotionField, MotionPrior, sample_motion
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.speech import durations as timing
 
@@ -160,9 +161,9 @@ def move(
         speech.frames,
     )
     alpha_head = sample_motion(
-        model.motion_prior,
-        model.motion_field,
-        model.reducer,
+        cast(MotionPrior, model.motion_prior),
+        cast(MotionField, model.motion_field),
+        cast(NoiseReducer, model.reducer),
         params,
         speech.features,
         face.alpha_head,

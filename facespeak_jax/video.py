@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
 import soundfile
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -124,7 +125,8 @@ def _write_container(
         picture.codec_context.flags |= Flags.bitexact.value
         picture.colorspace = picture.color_primaries = picture.color_trc = Colorspace.ITU709
         picture.color_range = ColorRange.MPEG
-        sound = container.add_stream(SOUND_CODECS[extension], rate=SAMPLE_RATE, layout="mono")
+        codec = SOUND_CODECS[extension]
+        sound = cast(av.AudioStream, container.add_stream(codec, rate=SAMPLE_RATE, layout="mono"))
         sound.codec_context.flags |= Flags.bitexact.value
         for index, pixels in enumerate(frames):
             container.mux(picture.encode(_picture(pixels, index)))
@@ -209,16 +211,19 @@ def sound_of(path: str | os.PathLike) -> Float[np.ndarray, " n"]:
             first = (frame.time or 0.0) if first is None else first
             pieces += resampler.resample(frame)
         pieces += resampler.resample(None)
-        starts = [stream.start_time or 0 for stream in container.streams.video[:1]]
-        beginning = [
-            float(start * stream.time_base)
-            for start, stream in zip(starts, container.streams.video, strict=False)
-        ]
-    if not pieces:
+        zero = _beginning(container)
+    if not pieces or first is None:
         return np.zeros(0, np.float32)
     audio = np.concatenate([piece.to_ndarray()[0] for piece in pieces])
-    lead = round(((first or 0.0) - (beginning[0] if beginning else first or 0.0)) * SAMPLE_RATE)
+    lead = 0 if zero is None else round((first - zero) * SAMPLE_RATE)
     return np.pad(audio, (max(lead, 0), 0))[max(-lead, 0) :]
+
+
+def _beginning(container: InputContainer) -> float | None:
+    """The time stamp of the first picture in seconds; None where there are only sounds."""
+    for stream in container.streams.video:
+        return float((stream.start_time or 0) * (stream.time_base or 0))
+    return None
 
 
 def read(path: str | os.PathLike) -> Footage:
@@ -238,7 +243,7 @@ def fit(audio: Float[np.ndarray, " n"], frames: int) -> Float[np.ndarray, " m"]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+def _opened(path: str | os.PathLike) -> Iterator[InputContainer]:
     try:
         with av.open(path, "r") as container:
             yield container

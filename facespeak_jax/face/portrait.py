@@ -196,7 +196,8 @@ def detect(image: UInt8[np.ndarray, "h w 3"], scale: float) -> list[Face]:
     rows, columns = (max(1, round(side * scale / MULTIPLE)) * MULTIPLE for side in (height, width))
     resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
     pixels = np.asarray(resized, np.float32).transpose(2, 0, 1)[None]
-    heat, log_size, offset, points = (x[0] for x in _detector().run(None, {"input.1": pixels}))
+    outputs = _detector().run(None, {"input.1": pixels})
+    heat, log_size, offset, points = (np.asarray(output)[0] for output in outputs)
     row, column = np.nonzero(heat[0] > SCORE)
     scores = heat[0, row, column]
     size = np.exp(log_size[::-1, row, column]).T * STRIDE

@@ -2,8 +2,8 @@
 
 A pixel (i, j) of the output takes the input's value at row i + height · flow_y and column j +
 width · flow_x, counted in pixel centres, bilinearly interpolated; positions outside are clamped to
-the border. A flow is a displacement in fractions of the frame, so that the same flow, resized, warps
-every resolution, and a flow of zeros returns the input bit for bit.
+the border. A flow is a displacement in fractions of the frame, so that the same flow, resized,
+warps every resolution, and a flow of zeros returns the input bit for bit.
 """
 
 from typing import Literal

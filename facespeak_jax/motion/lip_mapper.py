@@ -55,7 +55,7 @@ class MultiReceptiveField(nn.Module):
             DilatedBranch(kernel, self.dilations, self.dtype, name=f"kernel_{kernel}")(x, valid)
             for kernel in self.kernels
         ]
-        return layers.hide(sum(branches) / len(branches), valid)
+        return layers.hide(jnp.mean(jnp.stack(branches), axis=0), valid)
 
 
 class LipMapper(nn.Module):

@@ -227,7 +227,8 @@ def chain(
         left = jnp.clip(lengths - index * window, 0, window)
 
         def velocity(x: Float[Array, "b w d"], time: Float[Array, " b"]) -> Float[Array, "b w d"]:
-            return field.apply(params, x, time, mean, source, history, seen, left)
+            out: Any = field.apply(params, x, time, mean, source, history, seen, left)
+            return out
 
         code = solver.solve(velocity, layers.hide(start, layers.mask(left, window)), steps)
         return jnp.concatenate([history, code], axis=1)[:, -HISTORY:], code
@@ -258,7 +259,7 @@ def sample_motion(
     frames. Pure, of any length: the same key gives the same motion, alone or in a longer bucket.
     """
     pooled = pool(text)
-    mu = prior.apply({"params": params["motion_prior"]}, pooled, source, lengths)
+    mu: Any = prior.apply({"params": params["motion_prior"]}, pooled, source, lengths)
     noise = jax.vmap(lambda key: flow.frame_noise(key, mu.shape[1], mu.shape[2]))(keys)
     code = chain(
         field,
@@ -270,4 +271,5 @@ def sample_motion(
         solver=solver,
         steps=steps,
     )
-    return reducer.apply({"params": params["reducer"]}, code, lengths, method="decode")
+    alpha: Any = reducer.apply({"params": params["reducer"]}, code, lengths, method="decode")
+    return alpha

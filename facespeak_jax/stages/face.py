@@ -7,7 +7,7 @@ motion code is told what it may not carry. f_id is pulled together within a pers
 people.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -21,9 +21,10 @@ from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples
 from facespeak_jax.face import perceptual
 from facespeak_jax.face.convolution import halve
 from facespeak_jax.face.critic import ImageCritic
-from facespeak_jax.face.encoder import VisualEncoder
-from facespeak_jax.face.generator import Generator, Render
-from facespeak_jax.face.motion_basis import Motion, MotionBasis
+from facespeak_jax.face.generator import Render
+from facespeak_jax.face.motion_basis import Motion
+from facespeak_jax.face.warp import warp
+from facespeak_jax.model import part
 from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
 
 SOURCE, TARGET, HEAD, LIPS, IDENTITY = range(len(ROLES))
@@ -58,17 +59,19 @@ class FaceStage:
     """See `stages.stage.Stage`. Parts: encoder, motion_basis, generator; readout stays here."""
 
     def __init__(self, config: ConfigDict):
-        self.config = config
-        model, dtype = config.model, jnp.dtype(config.train.dtype)
-        self.encoder = VisualEncoder(dtype=dtype, **model.encoder)
-        self.motion_basis = MotionBasis(**model.motion_basis)
-        self.generator = Generator(dtype=dtype, **model.generator)
+        self.config: Any = config
+        self.weight: Any = config.loss
+        dtype = jnp.dtype(self.config.train.dtype)
+        self.encoder, self.motion_basis, self.generator = (
+            part(name, self.config.model[name], dtype)
+            for name in ("encoder", "motion_basis", "generator")
+        )
         self.readout = Readout()
-        self.critic = ImageCritic(dtype=dtype, **config.loss.critic)
-        self.has_critic = bool(config.loss.gan or config.loss.feature)
+        self.critic = ImageCritic(dtype=dtype, **self.weight.critic)
+        self.has_critic = bool(self.weight.gan or self.weight.feature)
         self._perceptual = None
-        if config.loss.perceptual_weights:
-            self._perceptual = perceptual.load(config.loss.perceptual_weights)
+        if self.weight.perceptual_weights:
+            self._perceptual = perceptual.load(self.weight.perceptual_weights)
         else:
             logging.info("No loss.perceptual_weights: the perceptual loss has weight 0")
         self._evaluate = jax.jit(self._evaluation)
@@ -106,17 +109,20 @@ class FaceStage:
     ) -> tuple[Float[Array, ""], Outputs]:
         """Weighted sum of the terms below; each appears unweighted in the metrics."""
         del key  # nothing here is random but the examples
-        weight = self.config.loss
         motion, render = self.render(params, batch)
         fake, real = render.image[:, 0], _floats(batch["target"])
-        terms = reconstruction(fake, real, attention(batch, weight.box, real.shape[1]))
+        where = attention(batch, self.weight.box, real.shape[1])
+        terms = {"pixel": pyramid_l1(fake, real, where), "gradient": edge_l1(fake, real, where)}
+        # The warp alone: else painting learns first, and takes the flow's gradient with its mask.
+        warped = warp(_floats(batch["source"]), render.flow)[:, 0]
+        terms["warped"] = pyramid_l1(warped, real, where)
         terms |= self._identity(motion, batch["speaker"])
         terms |= self._motion(params, motion, batch)
         if self._perceptual is not None:
             terms["perceptual"] = perceptual.distance(params["frozen"]["perceptual"], fake, real)
         if self.has_critic:
             terms |= self._judged(params, fake, real, step)
-        total = sum(weight[name] * value for name, value in terms.items())
+        total = jnp.stack([self.weight[name] * value for name, value in terms.items()]).sum()
         copy = jnp.abs(_floats(batch["source"]) - real).mean()
         terms["ratio"] = jnp.abs(fake - real).mean() / copy
         carry = Carry(jax.lax.stop_gradient(fake), real)
@@ -124,23 +130,23 @@ class FaceStage:
 
     def render(self, params: Params, batch: Batch) -> tuple[Motion, Render]:
         """Motion (b, 5, …) of the images by role, and the target rendered from the others."""
-        part = {name: {"params": values} for name, values in params["model"].items()}
+        of = {name: {"params": values} for name, values in params["model"].items()}
         images = jnp.stack([_floats(batch[role]) for role in ROLES], axis=1)
         b, roles = images.shape[:2]
         # Roles fold in behind the batch, so that each device keeps the images of its own examples.
-        f, pyramid = self.encoder.apply(part["encoder"], images.reshape(-1, *images.shape[2:]))
-        motion = self.motion_basis.apply(part["motion_basis"], f.reshape(b, roles, -1))
+        f, pyramid = self.encoder.apply(of["encoder"], images.reshape(-1, *images.shape[2:]))
+        motion = self.motion_basis.apply(of["motion_basis"], f.reshape(b, roles, -1))
         pyramid = tuple(level.reshape(b, roles, *level.shape[1:])[:, SOURCE] for level in pyramid)
         head = self.motion_basis.apply(
-            part["motion_basis"], motion.alpha_head[:, HEAD], method="head_motion"
+            of["motion_basis"], motion.alpha_head[:, HEAD], method="head_motion"
         )
         lip = self.motion_basis.apply(
-            part["motion_basis"], motion.alpha_lip[:, LIPS], method="lip_motion"
+            of["motion_basis"], motion.alpha_lip[:, LIPS], method="lip_motion"
         )
-        who = {"other": IDENTITY, "source": SOURCE}[self.config.loss.identity_frame]
+        who = {"other": IDENTITY, "source": SOURCE}[self.weight.identity_frame]
         identity = motion.identity[:, who]
         render = self.generator.apply(
-            part["generator"],
+            of["generator"],
             images[:, SOURCE],
             pyramid,
             motion.motion[:, SOURCE],
@@ -155,7 +161,7 @@ class FaceStage:
         cosine = jnp.einsum("is,js->ij", one, two)
         same = jnp.diagonal(cosine)
         rivals = speaker[:, None] != speaker[None, :]
-        logits = cosine / self.config.loss.temperature
+        logits = cosine / self.weight.temperature
         allowed = rivals | jnp.eye(len(speaker), dtype=bool)
         logits = jnp.where(allowed, logits, -jnp.inf)
         contrast = jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)
@@ -165,7 +171,8 @@ class FaceStage:
         """Known pose and units read off α, and the target's own α against those that drove it."""
         readout = {"params": params["model"]["readout"]}
         alpha_lip = motion.alpha_lip[:, LIPS]
-        pose, units = self.readout.apply(readout, motion.alpha_head, alpha_lip)
+        read: Any = self.readout.apply(readout, motion.alpha_head, alpha_lip)
+        pose, units = read
         pose = jnp.square(pose[:, POSED, :] - batch["pose"] / POSE_UNIT).mean(-1)
         pose = (pose * batch["posed"]).sum() / jnp.maximum(batch["posed"].sum(), 1)
         units = jnp.square(units - batch["units"] / FACE_UNIT).mean(-1)
@@ -185,7 +192,8 @@ class FaceStage:
         critic = {"params": params["critic"]["critic"]}
 
         def judge(fake: jax.Array) -> tuple[jax.Array, jax.Array]:
-            logits, features = self.critic.apply(critic, jnp.concatenate([fake, real]))
+            judged: Any = self.critic.apply(critic, jnp.concatenate([fake, real]))
+            logits, features = judged
             n = fake.shape[0]
             distances = [
                 jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
@@ -193,7 +201,7 @@ class FaceStage:
             ]
             return jax.nn.softplus(-logits[:n]).mean(), jnp.stack(distances).mean()
 
-        started = step >= self.config.loss.critic_from
+        started = step >= self.weight.critic_from
         nothing = (jnp.float32(0), jnp.float32(0))
         gan, feature = jax.lax.cond(started, judge, lambda _: nothing, fake)
         return {"gan": gan, "feature": feature}
@@ -219,10 +227,10 @@ class FaceStage:
             return logistic, jnp.square(shaken - real).mean(), right
 
         nothing = (jnp.float32(0),) * 3
-        started = step >= self.config.loss.critic_from
+        started = step >= self.weight.critic_from
         logistic, smooth, right = jax.lax.cond(started, judge, lambda: nothing)
         metrics = {"critic/logistic": logistic, "critic/smooth": smooth, "critic/right": right}
-        return logistic + self.config.loss.critic_smooth * smooth, metrics
+        return logistic + self.weight.critic_smooth * smooth, metrics
 
     def eval(
         self, params: Params, batch: Batch, key: jax.Array
@@ -302,16 +310,22 @@ def attention(batch: Batch, factor: float, size: int) -> Float[Array, "b h w 1"]
     return (1 + (factor - 1) * boxes)[..., None]
 
 
-def reconstruction(
+def pyramid_l1(
     fake: Float[Array, "b h w 3"], real: Float[Array, "b h w 3"], weight: Float[Array, "b h w 1"]
-) -> Metrics:
-    """Weighted L1 over four scales, and weighted L1 of the image gradients."""
+) -> Float[Array, ""]:
+    """Weighted L1, summed over four scales."""
+    difference, total = fake - real, jnp.float32(0)
+    for _ in range(4):
+        total += (weight * jnp.abs(difference)).mean() / weight.mean()
+        difference, weight = halve(difference), halve(weight)
+    return total
+
+
+def edge_l1(
+    fake: Float[Array, "b h w 3"], real: Float[Array, "b h w 3"], weight: Float[Array, "b h w 1"]
+) -> Float[Array, ""]:
+    """Weighted L1 between the images' differences of neighbouring pixels."""
     difference = fake - real
     across = weight[:, :, 1:] * jnp.abs(jnp.diff(difference, axis=2))
     down = weight[:, 1:] * jnp.abs(jnp.diff(difference, axis=1))
-    gradient = across.mean() + down.mean()
-    pixel = jnp.float32(0)
-    for _ in range(4):
-        pixel += (weight * jnp.abs(difference)).mean() / weight.mean()
-        difference, weight = halve(difference), halve(weight)
-    return {"pixel": pixel, "gradient": gradient}
+    return across.mean() + down.mean()

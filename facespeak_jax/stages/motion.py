@@ -56,9 +56,13 @@ class TextFeatures(NamedTuple):
 class MotionModules:
     """The four parts of this stage and their losses, which the joint stage shares."""
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: Any):
         dtype = jnp.dtype(config.train.dtype)
         self.loss = config.loss
+        self.reducer: Any
+        self.prior: Any
+        self.field: Any
+        self.mapper: Any
         self.reducer, self.prior, self.field, self.mapper = (
             model.part(name, config.model[name].to_dict(), dtype) for name in TRAINED
         )
@@ -200,16 +204,18 @@ class MotionStage:
     has_critic = False
 
     def __init__(self, config: ConfigDict):
-        self.config = config
+        self.config: Any = config
         self.modules = MotionModules(config)
         self.tables: dict[str, AlphaTable] = {}
-        dtype = jnp.dtype(config.train.dtype)
+        dtype = jnp.dtype(self.config.train.dtype)
+        self.text_encoder: Any
+        self.voice_code: Any
         self.text_encoder, self.voice_code = (
-            model.part(name, config.model[name].to_dict(), dtype)
+            model.part(name, self.config.model[name].to_dict(), dtype)
             for name in ("text_encoder", "voice_code")
         )
-        self.face = model.build(
-            {name: config.model[name].to_dict() for name in ("encoder", "motion_basis")},
+        self.face: Any = model.build(
+            {name: self.config.model[name].to_dict() for name in ("encoder", "motion_basis")},
             dtype=dtype,
         )
         self._evaluate = jax.jit(self._sample)

@@ -43,8 +43,9 @@ class SyncStage:
     has_critic = False
 
     def __init__(self, config: ConfigDict):
-        self.config = config
-        self.expert = SyncExpert(**config.sync, dtype=jnp.dtype(config.train.dtype))
+        self.config: Any = config
+        dtype = jnp.dtype(self.config.train.dtype)
+        self.expert: Any = SyncExpert(**self.config.sync, dtype=dtype)
         self._evaluate = jax.jit(self._judge)
 
     def example(self) -> SyncExamples:

@@ -153,7 +153,7 @@ class _Run:
             now = self.checkpoints.restore(abstract)
             logging.info("Resumed %s at step %d", self.workdir, int(now.step))
             return now, layout
-        now = jax.jit(fresh, out_shardings=layout)(self.key, batch)
+        now = jax.jit(fresh, out_shardings=layout, compiler_options=_run_once())(self.key, batch)
         upstream = {part: path for part, path in self.config.upstream.items() if path}
         now = put_upstream(now, upstream)
         parameter_overview.log_parameter_overview(
@@ -238,6 +238,11 @@ class _Run:
             f"The batch is in {file}; the parameters were not touched by it, and the newest "
             f"checkpoint is step {self.checkpoints.latest}"
         )
+
+
+def _run_once() -> dict[str, Any]:
+    """Compiler options for a program that runs once: on CPU, optimising it takes half a minute."""
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 
 def put_upstream(now: TrainState, upstream: dict[str, str]) -> TrainState:

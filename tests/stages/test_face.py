@@ -10,13 +10,14 @@ from safetensors.numpy import save_file
 
 from facespeak_jax.data import pipeline
 from facespeak_jax.face import perceptual
-from facespeak_jax.stages.face import FaceStage, attention, inside, reconstruction
+from facespeak_jax.stages.face import FaceStage, attention, edge_l1, inside, pyramid_l1
 
 
 def config(corpus, **loss):
     weights = {
         "pixel": 1.0,
         "gradient": 1.0,
+        "warped": 1.0,
         "feature": 0.5,
         "gan": 0.1,
         "identity": 0.3,
@@ -39,9 +40,8 @@ def config(corpus, **loss):
             "seed": 0,
             "model": {
                 "size": 32,
-                "style": 16,
-                "encoder": {"widths": (8, 6), "bottleneck": 8},
-                "motion_basis": {"head": 4, "lip": 3, "depth": 1},
+                "encoder": {"style": 16, "widths": (8, 6), "bottleneck": 8},
+                "motion_basis": {"width": 16, "head": 4, "lip": 3, "depth": 1},
                 "generator": {"widths": (8, 6), "flow_width": 4, "lip_layers": ("16b", "image")},
             },
             "loss": weights | loss,
@@ -182,9 +182,9 @@ def test_boxes_and_attention():
 
 def test_reconstruction_of_a_constant_error():
     real = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
-    terms = reconstruction(real + 0.5, real, jnp.ones((2, 16, 16, 1)))
-    np.testing.assert_allclose(terms["pixel"], 4 * 0.5, rtol=1e-5)
-    np.testing.assert_allclose(terms["gradient"], 0, atol=1e-5)
+    weight = jnp.ones((2, 16, 16, 1))
+    np.testing.assert_allclose(pyramid_l1(real + 0.5, real, weight), 4 * 0.5, rtol=1e-5)
+    np.testing.assert_allclose(edge_l1(real + 0.5, real, weight), 0, atol=1e-5)
 
 
 def test_perceptual_network_comes_from_a_file(corpus, tmp_path):

@@ -47,10 +47,10 @@ class FaceExamples:
     strength: float = 1.0  # of every augmentation; 0 switches them off
 
     def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
-        """uint8 images (size, size, 3) by role, plus:
+        """uint8 images (size, size, 3) by role, and what is known of them:
 
         `mouth_box`, `eye_box` (4,) of the target; `pose` (3, 3) degrees of source, head and
-        identity and `posed` (3,) whether it is known; `units` (52,) of the target and `has_units` ();
+        identity, and `posed` (3,) where it is known; `units` (52,) of the target, `has_units` ();
         `is_crossed` (); `speaker` () int32, a hash. Raises BadExample for a clip of one frame.
         """
         clip = clips[position]
@@ -65,11 +65,10 @@ class FaceExamples:
             _pose(clip, chosen.head),
             _pose(other, moment),
         ]
-        example = {role: image.astype(np.float32) / 255 for role, image in images.items()}
-        self._recolour(example, rng)
-        example = {role: np.round(255 * image).astype(np.uint8) for role, image in example.items()}
-        example["identity"] = self._degraded(example["identity"], rng)
-        example |= {
+        images = self._recoloured(images, rng)
+        images["identity"] = self._degraded(images["identity"], rng)
+        example: Example = {
+            **images,
             "mouth_box": clip.mouth_box[chosen.head],
             "eye_box": clip.eye_box[chosen.head],
             "pose": np.stack([pose for pose, _ in poses]),
@@ -105,22 +104,24 @@ class FaceExamples:
         shape = (self.size, self.size)
         return np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.LANCZOS))
 
-    def _recolour(self, images: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    def _recoloured(
+        self, images: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """One change of colour for all; a second, of their own, for the two that only drive."""
         common = colour_change(rng, self.strength)
         own = {"head": colour_change(rng, self.strength), "lips": colour_change(rng, self.strength)}
+        changed = {}
         for role, image in images.items():
-            matrix, shift = common
-            image = image @ matrix.T + shift
-            if role in own:
-                matrix, shift = own[role]
-                image = image @ matrix.T + shift
-            images[role] = image.clip(0, 1)
+            values = image.astype(np.float32) / 255
+            for matrix, shift in [common, own[role]] if role in own else [common]:
+                values = values @ matrix.T.astype(np.float32) + shift.astype(np.float32)
+            changed[role] = np.round(255 * values.clip(0, 1)).astype(np.uint8)
+        return changed
 
     def _degraded(
         self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "s s 3"]:
-        """Sometimes blurred by way of a smaller copy, sometimes a poor JPEG: the same person still."""
+        """Sometimes blurred by a smaller copy, sometimes a poor JPEG: still the same person."""
         size = image.shape[0]
         if rng.random() < 0.3 * self.strength:
             small = int(size * rng.uniform(0.4, 0.9))
@@ -176,12 +177,12 @@ def colour_change(
 
 def mirrored(example: Example) -> Example:
     """The example in a mirror: yaw and roll change sign, boxes and units swap their sides."""
-    example = dict(example)
+    changed = dict(example)
     for role in ROLES:
-        example[role] = np.ascontiguousarray(example[role][:, ::-1])
+        changed[role] = np.ascontiguousarray(np.flip(example[role], axis=1))
     for name in ("mouth_box", "eye_box"):
-        x0, y0, x1, y1 = example[name]
-        example[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
-    example["units"] = example["units"][_MIRRORED_UNITS]
-    example["pose"] = example["pose"] * np.array([-1, 1, -1], np.float32)[None, :]
-    return example
+        x0, y0, x1, y1 = np.asarray(example[name])
+        changed[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
+    changed["units"] = np.asarray(example["units"])[_MIRRORED_UNITS]
+    changed["pose"] = np.asarray(example["pose"]) * np.array([-1, 1, -1], np.float32)[None, :]
+    return changed

@@ -81,7 +81,7 @@ def wordnet_examples() -> list[str]:
                 text = _clean(example)
                 if text:
                     found.setdefault(" ".join(words(text)), text)
-    return list(found.values())
+    return [text for text in found.values() if not any(part in found for part in _parts(text))]
 
 
 @cache
@@ -99,6 +99,12 @@ def wordnet_names(lexicographer_file: int, capital: bool) -> list[str]:
             if proper if capital else common:
                 found[lemma] = None
     return [name for name in found if not _UNWANTED.search(name)]
+
+
+def _parts(text: str) -> list[str]:
+    """The words of each part of a text that punctuation divides; none for an undivided text."""
+    parts = re.split(r"[,;:.?!] ", text)
+    return [" ".join(words(part)) for part in parts] if len(parts) > 1 else []
 
 
 def _clean(example: str) -> str:

@@ -1,0 +1,127 @@
+"""The paper's size: 256 px, for TPU pods; bfloat16 compute, large arrays split over `fsdp`.
+
+python -m facespeak_jax.main --config configs/base.py:face --workdir gs://BUCKET/face \\
+  --config.data.paths='("gs://BUCKET/data",)'
+
+The other stages take parts of earlier ones, for instance --config.upstream.encoder=gs://BUCKET/face.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import recipe
+from facespeak_jax.speech.text import SYMBOLS
+
+WIDTHS = (512, 512, 256, 128, 64)  # of the maps at 8, 16, 32, 64, 128
+
+MODEL = {
+    "size": 256,
+    "mel_mean": -6.0,
+    "mel_std": 2.5,
+    "encoder": {"style": 512, "widths": WIDTHS, "bottleneck": 512},
+    "motion_basis": {"width": 512, "head": 16, "lip": 8, "depth": 3},
+    "generator": {
+        "widths": WIDTHS,
+        "flow_width": 64,
+        "lip_layers": ("16b", "32b", "32flow", "64b", "64flow", "128b", "128flow", "image"),
+        "plain": False,
+        "tent_below": 0,
+    },
+    "voice_code": {"size": 64, "dropout": 0.2, "noise": 0.2},
+    "text_encoder": {
+        "symbols": len(SYMBOLS),
+        "width": 256,
+        "depth": 6,
+        "heads": 4,
+        "expand": 4,
+        "kernel": 3,
+        "prenet": 3,
+        "dropout": 0.1,
+    },
+    "durations": {"width": 256, "depth": 2, "kernel": 3, "dropout": 0.3},
+    "mel_decoder": {
+        "width": 384,
+        "blocks": 3,
+        "middle": 4,
+        "heads": 6,
+        "window": 48,
+        "expand": 4,
+        "dropout": 0.05,
+    },
+    "vocoder": {
+        "kind": "hifigan",
+        "width": 512,
+        "rates": (5, 4, 4, 2),
+        "kernels": (3, 7, 11),
+        "dilations": (1, 3, 5),
+    },
+    "lip_mapper": {
+        "lip": 8,
+        "width": 256,
+        "stages": 3,
+        "kernels": (3, 7, 11),
+        "dilations": (1, 3, 5),
+        "dropout": 0.1,
+    },
+    "reducer": {"head": 16, "latent": 6, "width": 128, "depth": 3, "kernel": 7},
+    "motion_prior": {
+        "latent": 6,
+        "width": 256,
+        "depth": 4,
+        "heads": 4,
+        "window": 32,
+        "kernel": 31,
+        "expand": 4,
+        "dropout": 0.1,
+    },
+    "motion_field": {
+        "latent": 6,
+        "width": 256,
+        "depth": 6,
+        "heads": 4,
+        "window": 32,
+        "expand": 4,
+        "kernel": 3,
+        "dropout": 0.0,
+    },
+}
+SYNC = {"size": 96, "features": 512, "width": 64}
+
+BATCH = {"face": 256, "sync": 512, "vocoder": 128, "speech": 256, "motion": 256, "joint": 128}
+STEPS = {
+    "face": 200_000,
+    "sync": 100_000,
+    "vocoder": 500_000,
+    "speech": 200_000,
+    "motion": 100_000,
+    "joint": 50_000,
+}
+CRITIC = {"widths": (64, 128, 256, 512, 512), "patch": 1}
+LOSS = {
+    "face": {"critic": CRITIC, "critic_from": 10_000},
+    "joint": {"face": {"critic": CRITIC}},
+}
+
+
+def get_config(stage: str = "face") -> ConfigDict:
+    """The base run of a stage; `data.paths` is to be given."""
+    override = {
+        "loss": LOSS.get(stage, {}),
+        "data": {"threads": 32},
+        "mesh": {"data": -1, "fsdp": 4},
+        "train": {
+            "steps": STEPS.get(stage, 50_000),
+            "checkpoint_every": 1000,
+            "keep_every": 20_000,
+            "ema": 0.9999,
+            "dtype": "bfloat16",
+            "profile": True,
+        },
+    }
+    return recipe.experiment(
+        stage,
+        model=MODEL,
+        sync=SYNC,
+        paths=("data",),
+        batch=BATCH.get(stage, 128),
+        override=override,
+    )

@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import smoke
+from facespeak_jax.data import records
+from facespeak_jax.data.examples.motion import HISTORY
+from facespeak_jax.data.examples.sync import FRAMES, pictures
+from facespeak_jax.rates import SAMPLES_PER_FRAME
+from facespeak_jax.stages import joint
+
+KEY = jax.random.key(0)
+TRAINED = {
+    "encoder",
+    "motion_basis",
+    "generator",
+    "voice_code",
+    "text_encoder",
+    "durations",
+    "mel_decoder",
+    "lip_mapper",
+    "motion_prior",
+    "motion_field",
+}
+
+
+def config():
+    changed = smoke.get_config("joint")
+    changed.data.tokens, changed.data.mels, changed.data.augment = 16, 192, 0.0
+    return changed
+
+
+def examples(clips, count):
+    maker = joint.JointStage(config()).example()
+    return [maker(clips, np.random.default_rng(i), i % len(clips)) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def clips(corpus):
+    return records.open_split(corpus, "train")
+
+
+def test_pictures_boxes_and_sound_are_of_the_same_moment(clips):
+    for index, example in enumerate(examples(clips, 8)):
+        clip = clips[index % len(clips)]
+        moment = int(example["first"] + example["shown"])
+        assert HISTORY <= example["shown"] <= example["frame_count"] - FRAMES
+        np.testing.assert_array_equal(
+            example["frames"][example["shown"] :][:FRAMES],
+            pictures(clip.frames[moment : moment + FRAMES], 64),
+        )
+        np.testing.assert_array_equal(
+            example["mouth_box"], clip.mouth_box[moment : moment + FRAMES]
+        )
+        np.testing.assert_array_equal(example["wave"][: len(clip.audio)], clip.audio)
+        assert len(clip.audio) == SAMPLES_PER_FRAME * len(clip.frames)
+
+
+@pytest.fixture(scope="module")
+def stage_and_batch(clips):
+    made = examples(clips, 4)
+    batch = {name: jnp.array([e[name] for e in made]) for name in made[0]}
+    stage = joint.JointStage(config())
+    return stage, batch, jax.jit(stage.init)(KEY, batch)
+
+
+def test_everything_trains_but_reducer_and_judges(stage_and_batch):
+    stage, batch, params = stage_and_batch
+    assert set(params["model"]) == TRAINED
+    assert set(params["frozen"]) == {"reducer", "sync_expert"}
+    assert set(params["critic"]) == {"critic"}
+
+    @jax.jit
+    def gradient(model):
+        def loss(model):
+            return stage.loss(params | {"model": model}, batch, KEY, jnp.int32(0))[0]
+
+        return jax.grad(loss)(model)
+
+    # The output layers of prior and field begin at zero, but those themselves have a gradient.
+    norms = {
+        name: float(optax.global_norm(tree)) for name, tree in gradient(params["model"]).items()
+    }
+    assert {name for name, norm in norms.items() if norm > 0} == TRAINED
+    assert all(np.isfinite(norm) for norm in norms.values())
+
+
+def test_loss_falls_and_evaluation_draws(stage_and_batch):
+    stage, batch, params = stage_and_batch
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3))
+
+    @jax.jit
+    def step(model, state, index):
+        def loss(model):
+            key = jax.random.fold_in(KEY, index)
+            return stage.loss(params | {"model": model}, batch, key, index)
+
+        (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(model)
+        updates, state = optimizer.update(grads, state)
+        return optax.apply_updates(model, updates), state, value, outputs
+
+    model, state, values = params["model"], optimizer.init(params["model"]), []
+    for index in range(25):
+        model, state, value, outputs = step(model, state, jnp.int32(index))
+        values.append(float(value))
+    assert np.mean(values[-5:]) < 0.9 * np.mean(values[:3])
+    critic_loss, _ = jax.jit(stage.critic_loss)(params, outputs.carry, batch, KEY, jnp.int32(0))
+    assert np.isfinite(float(critic_loss))
+    metrics, drawn, _ = stage.eval(params | {"model": model}, batch, KEY)
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    assert drawn["strip"].shape == (4 * 64, 5 * 64, 3)
