@@ -29,6 +29,7 @@ LOSS = {
         "pixel": 1.0,
         "gradient": 1.0,
         "warped": 1.0,  # the warped source alone
+        "landmark": 5.0,  # the flow at the landmarks
         "box": 5.0,  # weight of mouth and eye pixels
         "identity": 0.3,
         "identity_frame": "other",  # "source" is the paper's plain form

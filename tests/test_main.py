@@ -1,8 +1,6 @@
 import json
 import logging
-import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -11,9 +9,9 @@ import numpy as np
 import pytest
 
 from configs import base, lite, recipe, smoke
-from facespeak_jax import main, model, stages
-from facespeak_jax.data import pipeline
+from facespeak_jax import main, model
 from facespeak_jax.training import loop
+from tests import interruption
 
 STAGES = sorted(recipe.PARTS)
 
@@ -57,39 +55,22 @@ def test_an_error_is_one_line_and_exit_code_one(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def train(stage: str, workdir: str, *, stop: int = -1):
-    """The smoke run, asked to stop while example `stop` is made."""
+def train(stage: str, workdir: str):
+    """The smoke run, shortened."""
     config = smoke.get_config(stage)
     config.train.steps = 12
     config.train.eval_every = 100
-    built = stages.build(config)
-    if stop >= 0:
-        built.example = Interrupted(built.example(), stop).maker
-    return loop.run(built, config, workdir)
-
-
-class Interrupted:
-    """An example maker that asks the process to stop, as a preempted machine would."""
-
-    def __init__(self, example: pipeline.ExampleMaker, at: int):
-        self.example, self.at, self.made = example, at, 0
-
-    def maker(self) -> pipeline.ExampleMaker:
-        return self
-
-    def __call__(self, clips, rng, position):
-        self.made += 1
-        if self.made == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return self.example(clips, rng, position)
+    return loop.train(config, workdir)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_stop_and_resume_equals_an_uninterrupted_run_bit_for_bit(stage, tmp_path):
+def test_stop_and_resume_equals_an_uninterrupted_run_bit_for_bit(stage, tmp_path, monkeypatch):
     whole = train(stage, str(tmp_path / "whole"))
-    stopped = train(stage, str(tmp_path / "parts"), stop=4 * 7)
-    assert 0 < int(stopped.step) < 12
+    with monkeypatch.context() as patch:
+        interruption.after(5, patch)
+        stopped = train(stage, str(tmp_path / "parts"))
+    assert int(stopped.step) == 5
     resumed = train(stage, str(tmp_path / "parts"))
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
 

@@ -1,8 +1,5 @@
 """A stage small enough to train in a test: a blurred frame from another, with a critic."""
 
-import os
-import signal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -70,26 +67,17 @@ class Decoder(nn.Module):
 
 
 class ToyStage:
-    """Reconstruction with a critic; `broken` makes the loss NaN at one step, `stop` asks to stop."""
+    """Reconstruction with a critic; `broken` makes the loss NaN at one step."""
 
     has_critic = True
 
-    def __init__(self, config: ConfigDict, broken: int = -1, stop: int = -1):
-        self.config, self.broken, self.stop = config, broken, stop
+    def __init__(self, config: ConfigDict, broken: int = -1):
+        self.config, self.broken = config, broken
         self.decoder, self.critic = Decoder(**config.model.decoder), nn.Dense(1)
 
     def example(self):
-        """Asks for a stop while a batch is made, as a preempted machine would."""
-        made = 0
-
-        def make(clips, rng, position):
-            nonlocal made
-            made += 1
-            if made == self.stop:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return example(clips, rng, position)
-
-        return make
+        """See `example`."""
+        return example
 
     def _image(self, batch):
         return batch["image"] / 127.5 - 1

@@ -145,8 +145,9 @@ class Generator(nn.Module):
         if [(level.shape[1], level.shape[3]) for level in pyramid] != expected:
             shapes = [level.shape for level in pyramid]
             raise ValueError(f"pyramid {shapes} is not of (resolution, width) {expected}")
-        if image.shape[1] % expected[-1][0]:
-            raise ValueError(f"image of {image.shape[1]} pixels over maps of {expected[-1][0]}")
+        finest, size = expected[-1][0], image.shape[1]
+        if size not in [finest * 2**k for k in range(6)]:
+            raise ValueError(f"image of {size} pixels is not {finest} times a power of two")
         if unknown := set(self.lip_layers) - set(self.layers()):
             raise ValueError(f"lip_layers {sorted(unknown)} are not among {self.layers()}")
 

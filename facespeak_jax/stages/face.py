@@ -115,6 +115,7 @@ class FaceStage:
         terms = {"pixel": pyramid_l1(fake, real, where), "gradient": edge_l1(fake, real, where)}
         # The warp alone: else painting learns first, and takes the flow's gradient with its mask.
         warped = warp(_floats(batch["source"]), render.flow)[:, 0]
+        terms["landmark"] = landmark_error(render.flow[:, 0], batch)
         terms["warped"] = pyramid_l1(warped, real, where)
         terms |= self._identity(motion, batch["speaker"])
         terms |= self._motion(params, motion, batch)
@@ -190,21 +191,21 @@ class FaceStage:
     ) -> Metrics:
         """Feature matching and the non-saturating GAN loss, from step `loss.critic_from` on."""
         critic = {"params": params["critic"]["critic"]}
+        judged: Any = self.critic.apply(critic, jnp.concatenate([fake, real]))
+        logits, features = judged
+        n = fake.shape[0]
+        distances = [
+            jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
+            for level in (level.astype(jnp.float32) for level in features)
+        ]
+        started = self._started(step)
+        gan = started * jax.nn.softplus(-logits[:n]).mean()
+        return {"gan": gan, "feature": started * jnp.stack(distances).mean()}
 
-        def judge(fake: jax.Array) -> tuple[jax.Array, jax.Array]:
-            judged: Any = self.critic.apply(critic, jnp.concatenate([fake, real]))
-            logits, features = judged
-            n = fake.shape[0]
-            distances = [
-                jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
-                for level in (level.astype(jnp.float32) for level in features)
-            ]
-            return jax.nn.softplus(-logits[:n]).mean(), jnp.stack(distances).mean()
-
-        started = step >= self.weight.critic_from
-        nothing = (jnp.float32(0), jnp.float32(0))
-        gan, feature = jax.lax.cond(started, judge, lambda _: nothing, fake)
-        return {"gan": gan, "feature": feature}
+    def _started(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """1 once the critic has a say. A factor, since a `lax.cond` makes the gradient inside it
+        several times slower on a CPU."""
+        return (step >= self.weight.critic_from).astype(jnp.float32)
 
     def critic_loss(
         self, params: Params, carry: Carry, batch: Batch, key: jax.Array, step: Int[Array, ""]
@@ -218,17 +219,13 @@ class FaceStage:
         del batch
         critic = {"params": params["critic"]["critic"]}
 
-        def judge() -> tuple[jax.Array, jax.Array, jax.Array]:
-            noisy = carry.real + 0.03 * jax.random.normal(key, carry.real.shape)
-            logits, _ = self.critic.apply(critic, jnp.concatenate([carry.real, noisy, carry.fake]))
-            real, shaken, fake = jnp.split(logits, 3)
-            logistic = jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()
-            right = 0.5 * ((real > 0).mean() + (fake < 0).mean())
-            return logistic, jnp.square(shaken - real).mean(), right
-
-        nothing = (jnp.float32(0),) * 3
-        started = step >= self.weight.critic_from
-        logistic, smooth, right = jax.lax.cond(started, judge, lambda: nothing)
+        noisy = carry.real + 0.03 * jax.random.normal(key, carry.real.shape)
+        judged: Any = self.critic.apply(critic, jnp.concatenate([carry.real, noisy, carry.fake]))
+        real, shaken, fake = jnp.split(judged[0], 3)
+        started = self._started(step)
+        logistic = started * (jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean())
+        smooth = started * jnp.square(shaken - real).mean()
+        right = 0.5 * ((real > 0).mean() + (fake < 0).mean())
         metrics = {"critic/logistic": logistic, "critic/smooth": smooth, "critic/right": right}
         return logistic + self.weight.critic_smooth * smooth, metrics
 
@@ -308,6 +305,17 @@ def attention(batch: Batch, factor: float, size: int) -> Float[Array, "b h w 1"]
     """Weight of each pixel: `factor` in the mouth and eye boxes, 1 elsewhere."""
     boxes = jnp.maximum(inside(batch["mouth_box"], size), inside(batch["eye_box"], size))
     return (1 + (factor - 1) * boxes)[..., None]
+
+
+def landmark_error(flow: Float[Array, "b h w 2"], batch: Batch) -> Float[Array, ""]:
+    """Mean L1, in frames, between where the flow takes the target's landmarks from and where the
+    source has them: a few exact points tell the flow its way long before colours do."""
+    size = flow.shape[1]
+    target, known = batch["target_landmarks"], batch["has_landmarks"]
+    column, row = jnp.moveaxis((target * size).astype(jnp.int32).clip(0, size - 1), -1, 0)
+    found = flow[jnp.arange(len(flow))[:, None], row, column]
+    error = jnp.abs(found - (batch["source_landmarks"] - target)).sum(-1)
+    return (known * error).sum() / jnp.maximum(known.sum(), 1)
 
 
 def pyramid_l1(

@@ -152,3 +152,5 @@ def test_unknown_lip_layer_and_wrong_pyramid_raise():
         generator.clone(lip_layers=("33b",)).apply(params, *inputs)
     with pytest.raises(ValueError, match="pyramid"):
         generator.apply(params, inputs[0], inputs[1][:2], *inputs[2:])
+    with pytest.raises(ValueError, match="power of two"):
+        generator.apply(params, jnp.zeros((2, 96, 96, 3)), *inputs[1:])

@@ -67,24 +67,10 @@ def stage_and_batch(clips):
 
 
 def test_everything_trains_but_reducer_and_judges(stage_and_batch):
-    stage, batch, params = stage_and_batch
+    params = stage_and_batch[2]
     assert set(params["model"]) == TRAINED
     assert set(params["frozen"]) == {"reducer", "sync_expert"}
     assert set(params["critic"]) == {"critic"}
-
-    @jax.jit
-    def gradient(model):
-        def loss(model):
-            return stage.loss(params | {"model": model}, batch, KEY, jnp.int32(0))[0]
-
-        return jax.grad(loss)(model)
-
-    # The output layers of prior and field begin at zero, but those themselves have a gradient.
-    norms = {
-        name: float(optax.global_norm(tree)) for name, tree in gradient(params["model"]).items()
-    }
-    assert {name for name, norm in norms.items() if norm > 0} == TRAINED
-    assert all(np.isfinite(norm) for norm in norms.values())
 
 
 def test_loss_falls_and_evaluation_draws(stage_and_batch):
@@ -99,12 +85,14 @@ def test_loss_falls_and_evaluation_draws(stage_and_batch):
 
         (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(model)
         updates, state = optimizer.update(grads, state)
-        return optax.apply_updates(model, updates), state, value, outputs
+        norms = {name: optax.global_norm(tree) for name, tree in grads.items()}
+        return optax.apply_updates(model, updates), state, value, outputs, norms
 
     model, state, values = params["model"], optimizer.init(params["model"]), []
     for index in range(25):
-        model, state, value, outputs = step(model, state, jnp.int32(index))
+        model, state, value, outputs, norms = step(model, state, jnp.int32(index))
         values.append(float(value))
+    assert all(0 < float(norm) < np.inf for norm in norms.values())
     assert np.mean(values[-5:]) < 0.9 * np.mean(values[:3])
     critic_loss, _ = jax.jit(stage.critic_loss)(params, outputs.carry, batch, KEY, jnp.int32(0))
     assert np.isfinite(float(critic_loss))

@@ -128,45 +128,46 @@ def test_text_of_a_stretch_follows_its_durations(prepared):
     np.testing.assert_array_equal(changes, np.diff(phoneme[first : first + end]) > 0)
 
 
-def parts_with_gradient(stage, params, batch, step):
-    def loss(model):
-        return stage.loss(params | {"model": model}, batch, KEY, jnp.int32(step))[0]
-
-    grads = jax.jit(jax.grad(loss))(params["model"])
-    return {name for name, tree in grads.items() if float(optax.global_norm(tree)) > 0}
-
-
-def test_reducer_and_sampler_train_in_turn(prepared):
-    stage, params, batch, _, _ = prepared
-    assert parts_with_gradient(stage, params, batch, 0) == {"reducer", "lip_mapper"}
-    after = parts_with_gradient(stage, params, batch, 40)
-    assert after == {"motion_prior", "motion_field", "lip_mapper"}
-
-
-def test_losses_fall(prepared):
-    stage, params, batch, _, _ = prepared
+@pytest.fixture(scope="module")
+def step(prepared):
+    """(model, state, batch, index) -> model, state, metrics, gradient norms; compiled once."""
+    stage, params, _, _, _ = prepared
     optimizer = optax.adam(5e-3)
-    model = params["model"]
-    state = {name: optimizer.init(tree) for name, tree in model.items()}
 
     @jax.jit
-    def step(model, state, index):
+    def run(model, state, batch, index):
         def loss(model):
             key = jax.random.fold_in(KEY, index)
             return stage.loss(params | {"model": model}, batch, key, index)
 
         (_, outputs), grads = jax.value_and_grad(loss, has_aux=True)(model)
-        for name, tree in grads.items():
-            updates, new = optimizer.update(tree, state[name])
-            moves = optax.global_norm(tree) > 0
-            updates = jax.tree.map(lambda u, m=moves: jnp.where(m, u, 0.0), updates)
-            state = state | {name: new}
-            model = model | {name: optax.apply_updates(model[name], updates)}
-        return model, state, outputs.metrics
+        norms = {name: optax.global_norm(tree) for name, tree in grads.items()}
+        updates, state = optimizer.update(grads, state)
+        updates = {
+            name: jax.tree.map(lambda u, n=norms[name]: jnp.where(n > 0, u, 0.0), tree)
+            for name, tree in updates.items()
+        }
+        return optax.apply_updates(model, updates), state, outputs.metrics, norms
 
-    seen = []
+    return run, optimizer.init(params["model"])
+
+
+def test_reducer_and_sampler_train_in_turn(prepared, step):
+    (run, state), params, batch = step, prepared[1], prepared[2]
+    for index, expected in (
+        (39, {"reducer", "lip_mapper"}),
+        (40, {"motion_prior", "motion_field", "lip_mapper"}),
+    ):
+        norms = run(params["model"], state, batch, jnp.int32(index))[3]
+        assert {name for name, norm in norms.items() if float(norm) > 0} == expected
+
+
+def test_losses_fall(prepared, step):
+    stage, params, batch, _, _ = prepared
+    run, state = step
+    model, seen = params["model"], []
     for index in range(160):
-        model, state, metrics = step(model, state, jnp.int32(index))
+        model, state, metrics, _ = run(model, state, batch, jnp.int32(index))
         seen.append({name: float(value) for name, value in metrics.items()})
 
     def mean(name, first, last):
@@ -184,16 +185,17 @@ def test_losses_fall(prepared):
     assert pictures["head"].dtype == np.uint8
 
 
-def test_padding_of_a_stretch_never_changes_the_losses(prepared):
-    stage, params, batch, _, _ = prepared
+def test_padding_of_a_stretch_never_changes_the_losses(prepared, step):
+    (run, state), params, batch = step, prepared[1], prepared[2]
     loud = dict(batch)
-    for name, at in (("alpha", HISTORY), ("wave", 640)):
-        unit = 1 if name == "alpha" else 640
-        end = at + (batch["length"] + (unit > 1)) * unit
-        behind = np.arange(batch[name].shape[1])[None] >= end[:, None]
-        while behind.ndim < batch[name].ndim:
-            behind = behind[..., None]
+    for name, unit, ends in (
+        ("alpha", 1, HISTORY + batch["length"]),
+        ("wave", 640, 640 * (batch["length"] + 2)),
+    ):
+        behind = jnp.arange(batch[name].shape[1])[None, :] >= ends[:, None]
+        behind = behind if unit > 1 else behind[:, :, None]
         loud[name] = jnp.where(behind, jnp.float32(0.5), batch[name])
-    run = jax.jit(lambda b: stage.loss(params, b, KEY, jnp.int32(50)))
-    for name, value in run(loud)[1].metrics.items():
-        np.testing.assert_allclose(value, run(batch)[1].metrics[name], rtol=1e-4, err_msg=name)
+        assert bool(behind.any())
+    changed, plain = (run(params["model"], state, b, jnp.int32(50))[2] for b in (loud, batch))
+    for name, value in changed.items():
+        np.testing.assert_allclose(value, plain[name], rtol=1e-4, err_msg=name)

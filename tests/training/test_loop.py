@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facespeak_jax.training import checkpoint, loop
-from tests import toy
+from tests import interruption, toy
 
 
 def train(config, workdir, **options):
@@ -34,10 +34,14 @@ def test_a_run_leaves_config_checkpoints_and_summaries(finished):
     assert list(workdir.glob("events.out.tfevents*"))
 
 
-def test_stop_and_resume_equals_an_uninterrupted_run_bit_for_bit(finished, corpus, tmp_path):
+def test_stop_and_resume_equals_an_uninterrupted_run_bit_for_bit(
+    finished, corpus, tmp_path, monkeypatch
+):
     config = toy.config(corpus)
-    stopped = train(config, tmp_path, stop=8 * 3 + 1)
-    assert 0 < int(stopped.step) < 6
+    with monkeypatch.context() as patch:
+        interruption.after(3, patch)
+        stopped = train(config, tmp_path)
+    assert int(stopped.step) == 3
     resumed = train(config, tmp_path)
     assert_equal(resumed, finished[0])
 

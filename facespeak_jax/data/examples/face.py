@@ -25,6 +25,8 @@ _MIRRORED_UNITS = np.array(
     ]
 )
 
+_MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]  # eyes, nose, corners of the mouth
+
 ROLES = ("source", "target", "head", "lips", "identity")
 
 # Rotation of the chroma plane in YIQ, whose first row is luma: hue turns and nothing else moves.
@@ -49,7 +51,8 @@ class FaceExamples:
     def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
         """uint8 images (size, size, 3) by role, and what is known of them:
 
-        `mouth_box`, `eye_box` (4,) of the target; `pose` (3, 3) degrees of source, head and
+        `mouth_box`, `eye_box` (4,) of the target; `source_landmarks`, `target_landmarks` (5, 2) and
+        `has_landmarks` (5,), 0 where they are not known; `pose` (3, 3) degrees of source, head and
         identity, and `posed` (3,) where it is known; `units` (52,) of the target, `has_units` ();
         `is_crossed` (); `speaker` () int32, a hash. Raises BadExample for a clip of one frame.
         """
@@ -71,6 +74,7 @@ class FaceExamples:
             **images,
             "mouth_box": clip.mouth_box[chosen.head],
             "eye_box": clip.eye_box[chosen.head],
+            **_landmarks(clip, chosen),
             "pose": np.stack([pose for pose, _ in poses]),
             "posed": np.array([known for _, known in poses], np.float32),
             "units": np.where(LIP_UNITS, _units(clip, chosen.lips), _units(clip, chosen.head)),
@@ -152,6 +156,16 @@ def _identity_frame(
     return other, int(rng.integers(len(other.frames)))
 
 
+def _landmarks(clip: Clip, chosen: _Chosen) -> Example:
+    known = np.full(5, len(clip.landmarks) > 0, np.float32)
+    if chosen.crossed:
+        known[3:] = 0  # the mouth's corners are another frame's
+    return {
+        f"{role}_landmarks": clip.landmarks[frame] if known.any() else np.zeros((5, 2), np.float32)
+        for role, frame in (("source", chosen.source), ("target", chosen.head))
+    } | {"has_landmarks": known}
+
+
 def _pose(clip: Clip, frame: int) -> tuple[Float32[np.ndarray, " 3"], bool]:
     return (clip.pose[frame], True) if len(clip.pose) else (np.zeros(3, np.float32), False)
 
@@ -176,13 +190,17 @@ def colour_change(
 
 
 def mirrored(example: Example) -> Example:
-    """The example in a mirror: yaw and roll change sign, boxes and units swap their sides."""
+    """The example in a mirror: yaw and roll turn; boxes, landmarks and units swap sides."""
     changed = dict(example)
     for role in ROLES:
         changed[role] = np.ascontiguousarray(np.flip(example[role], axis=1))
     for name in ("mouth_box", "eye_box"):
         x0, y0, x1, y1 = np.asarray(example[name])
         changed[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
+    for name in ("source_landmarks", "target_landmarks"):
+        points = np.asarray(example[name])[_MIRRORED_LANDMARKS]
+        changed[name] = np.stack([1 - points[:, 0], points[:, 1]], axis=1)
+    changed["has_landmarks"] = np.asarray(example["has_landmarks"])[_MIRRORED_LANDMARKS]
     changed["units"] = np.asarray(example["units"])[_MIRRORED_UNITS]
     changed["pose"] = np.asarray(example["pose"]) * np.array([-1, 1, -1], np.float32)[None, :]
     return changed
