@@ -10,10 +10,10 @@ demo: $(SPEAK)
 	$(BIN)/python launch/demo.py out
 
 test: $(DEVELOP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-slow: $(DEVELOP)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 -m slow
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .

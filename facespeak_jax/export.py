@@ -96,7 +96,8 @@ def _checked(root: epath.Path) -> dict[str, bytes]:
     for name in (SUMS, CONFIG, WEIGHTS):
         if not (root / name).exists():
             raise BadWeights(f"{root} is no weights directory: {name} is missing")
-    sums = dict(reversed(line.split(maxsplit=1)) for line in (root / SUMS).read_text().splitlines())
+    lines = [line.split(maxsplit=1) for line in (root / SUMS).read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     content = {}
     for name in (CONFIG, WEIGHTS):
         content[name] = (root / name).read_bytes()
@@ -151,6 +152,7 @@ def merge(workdirs: Iterable[epath.PathLike], out: epath.PathLike) -> None:
 
 def main() -> None:
     """The command line of `merge`."""
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--workdirs", nargs="+", required=True, help="of the stages, in order")
     parser.add_argument("--out", required=True, help="the weights directory to write")

@@ -20,8 +20,10 @@ _CONFIG = config_flags.DEFINE_config_file(
     "configs/<size>.py:<stage>; single values: --config.train.steps=100",
     lock_config=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, summaries and config.json go.")
-flags.mark_flags_as_required(["config", "workdir"])
+flags.mark_flag_as_required("config")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where checkpoints, summaries and config.json go.", required=True
+)
 
 
 def main(argv: list[str]) -> None:

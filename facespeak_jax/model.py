@@ -4,7 +4,7 @@ A part that the config leaves out is absent: a stage builds, trains and stores w
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from facespeak_jax.speech.durations import DurationPredictor
 from facespeak_jax.speech.encoder import TextEncoder, VoiceCode
 from facespeak_jax.speech.vocoder import HiFiGAN, ISTFTVocoder
 
+Part = TypeVar("Part", bound=nn.Module)
 Arguments = Mapping[str, Any] | ConfigDict
 PARTS: dict[str, type[nn.Module]] = {
     "encoder": VisualEncoder,
@@ -45,42 +46,48 @@ class BadModelConfig(FaceSpeakError):
     """A model config names a part or an argument that does not exist."""
 
 
+def _given(module: Part | None) -> Part:
+    """A part that a method needs; who calls the method has built the model with it."""
+    assert module is not None, "the model was built without this part"
+    return module
+
+
 class FaceSpeak(nn.Module):
     """The parts under their names. B people, L phonemes, M mel frames, T = M/4 video frames.
 
     Every method runs one part: `model.apply({"params": params}, image, method="encode")`.
     """
 
-    encoder: nn.Module | None = None
-    motion_basis: nn.Module | None = None
-    generator: nn.Module | None = None
-    voice_code: nn.Module | None = None
-    text_encoder: nn.Module | None = None
-    durations: nn.Module | None = None
-    mel_decoder: nn.Module | None = None
-    vocoder: nn.Module | None = None
-    lip_mapper: nn.Module | None = None
-    reducer: nn.Module | None = None
-    motion_prior: nn.Module | None = None
-    motion_field: nn.Module | None = None
+    encoder: VisualEncoder | None = None
+    motion_basis: MotionBasis | None = None
+    generator: Generator | None = None
+    voice_code: VoiceCode | None = None
+    text_encoder: TextEncoder | None = None
+    durations: DurationPredictor | None = None
+    mel_decoder: MelDecoder | None = None
+    vocoder: ISTFTVocoder | HiFiGAN | None = None
+    lip_mapper: LipMapper | None = None
+    reducer: NoiseReducer | None = None
+    motion_prior: MotionPrior | None = None
+    motion_field: MotionField | None = None
 
     def encode(
         self, image: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b s"], tuple[Float[Array, "b _ _ _"], ...]]:
         """Image in [-1, 1] -> style f and its feature pyramid, coarse to fine."""
-        return self.encoder(image)
+        return _given(self.encoder)(image)
 
     def split(self, f: Float[Array, "*b s"]) -> Motion:
         """f -> coefficients, motion f_m and identity f_id = f − f_m."""
-        return self.motion_basis(f)
+        return _given(self.motion_basis)(f)
 
     def head_motion(self, alpha: Float[Array, "*b d"]) -> Float[Array, "*b s"]:
         """α_head -> f_head."""
-        return self.motion_basis.head_motion(alpha)
+        return _given(self.motion_basis).head_motion(alpha)
 
     def lip_motion(self, alpha: Float[Array, "*b d"]) -> Float[Array, "*b s"]:
         """α_lip -> f_lip."""
-        return self.motion_basis.lip_motion(alpha)
+        return _given(self.motion_basis).lip_motion(alpha)
 
     def render(
         self,
@@ -91,15 +98,15 @@ class FaceSpeak(nn.Module):
         lip_slot: Float[Array, "b t s"],
     ) -> Render:
         """A source and T styles -> T frames; head_slot = f_id + f_head, lip_slot = f_id + f_lip."""
-        return self.generator(image, pyramid, source_motion, head_slot, lip_slot)
+        return _given(self.generator)(image, pyramid, source_motion, head_slot, lip_slot)
 
     def voice(self, identity: Float[Array, "b s"], *, train: bool = False) -> Float[Array, "b v"]:
         """f_id -> voice code."""
-        return self.voice_code(identity, train=train)
+        return _given(self.voice_code)(identity, train=train)
 
     def voice_coordinates(self, code: Float[Array, "b v"]) -> Float[Array, "b k"]:
         """Voice code -> the coordinates of the known voices."""
-        return self.voice_code.voice(code)
+        return _given(self.voice_code).voice(code)
 
     def text(
         self,
@@ -110,7 +117,7 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> tuple[Float[Array, "b l c"], Float[Array, "b l 80"]]:
         """Phonemes -> e_t and the mel prior of each phoneme."""
-        return self.text_encoder(tokens, lengths, code, train=train)
+        return _given(self.text_encoder)(tokens, lengths, code, train=train)
 
     def log_durations(
         self,
@@ -121,7 +128,7 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b l"]:
         """e_t -> log(1 + mel frames) of each phoneme."""
-        return self.durations(e_t, lengths, code, train=train)
+        return _given(self.durations)(e_t, lengths, code, train=train)
 
     def mel_velocity(
         self,
@@ -134,13 +141,13 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b m 80"]:
         """The OT-CFM velocity of the normalised log-mel."""
-        return self.mel_decoder(x_t, t, text, code, mel_lengths, train=train)
+        return _given(self.mel_decoder)(x_t, t, text, code, mel_lengths, train=train)
 
     def vocode(
         self, mel: Float[Array, "b m 80"], lengths: Int[Array, " b"] | None = None
     ) -> Float[Array, "b n"]:
         """Normalised log-mel -> wave of 160·M samples."""
-        return self.vocoder(mel, lengths)
+        return _given(self.vocoder)(mel, lengths)
 
     def lips(
         self,
@@ -152,19 +159,19 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b t d"]:
         """Upsampled text and energy -> α_lip; `lengths` in video frames."""
-        return self.lip_mapper(text, prior, loudness, lengths, train=train)
+        return _given(self.lip_mapper)(text, prior, loudness, lengths, train=train)
 
     def reduce(
         self, alpha_head: Float[Array, "b t d"], lengths: Int[Array, " b"]
     ) -> Float[Array, "b t c"]:
         """α_head -> the standardised motion code f_c."""
-        return self.reducer.encode(alpha_head, lengths)
+        return _given(self.reducer).encode(alpha_head, lengths)
 
     def restore(
         self, code: Float[Array, "b t c"], lengths: Int[Array, " b"]
     ) -> Float[Array, "b t d"]:
         """f_c -> α_head."""
-        return self.reducer.decode(code, lengths)
+        return _given(self.reducer).decode(code, lengths)
 
     def motion_mean(
         self,
@@ -175,7 +182,7 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b t k"]:
         """Text at 25 Hz and the portrait's α_head -> μ, the mean of the starting noise."""
-        return self.motion_prior(text, source, lengths, train=train)
+        return _given(self.motion_prior)(text, source, lengths, train=train)
 
     def motion_velocity(
         self,
@@ -190,7 +197,9 @@ class FaceSpeak(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b t k"]:
         """The OT-CFM velocity of the motion code."""
-        return self.motion_field(x, time, mu, source, history, history_mask, lengths, train=train)
+        return _given(self.motion_field)(
+            x, time, mu, source, history, history_mask, lengths, train=train
+        )
 
 
 def build(config: Arguments, *, dtype: Any = jnp.float32) -> FaceSpeak:
@@ -203,7 +212,8 @@ def build(config: Arguments, *, dtype: Any = jnp.float32) -> FaceSpeak:
     if unknown:
         raise BadModelConfig(f"no part {', '.join(unknown)}; there are {', '.join(known)}")
     names = [name for name in config if name not in NUMBERS]
-    return FaceSpeak(**{name: part(name, config[name], dtype) for name in names})
+    parts: dict[str, Any] = {name: part(name, config[name], dtype) for name in names}
+    return FaceSpeak(**parts)
 
 
 def part(name: str, config: Arguments, dtype: Any = jnp.float32) -> nn.Module:

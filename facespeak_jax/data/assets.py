@@ -227,7 +227,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         for member in tarball:
             name = member.name.removeprefix("./")
             if member.isfile() and ".." not in PurePosixPath(name).parts:
-                yield name, tarball.extractfile(member).read()
+                content = tarball.extractfile(member)
+                assert content is not None  # it is only for a folder or a device
+                yield name, content.read()
 
 
 def _tarball(path: Path) -> bytes:

@@ -1,8 +1,8 @@
 """Batches as a pure function of (seed, step): no reader state, the same on one host or many."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Protocol, SupportsIndex, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import grain
 import jax
@@ -88,7 +88,9 @@ class Batches:
         return [self._make(step * self.batch + row)[1] for row in self._rows]
 
     def _make(self, n: int) -> tuple[Example, str]:
-        source, position = self._schedule[n]
+        drawn = self._schedule[n]
+        assert drawn is not None  # it is only where a schedule filters
+        source, position = drawn
         for attempt in range(_ATTEMPTS):
             rng = np.random.default_rng((self._seed, n, attempt))
             clips = self.sources[source]
@@ -107,7 +109,7 @@ class Batches:
         )
 
 
-class _Positions(Sequence):
+class _Positions(Sequence[tuple[int, int]]):
     """(source, 0), (source, 1), …"""
 
     def __init__(self, source: int, length: int):
@@ -142,8 +144,8 @@ def batches(
 
 def local_rows(sharding: NamedSharding, batch: int) -> slice:
     """The rows of a global batch that live on this process's devices."""
-    indices = [index[0] for index in sharding.addressable_devices_indices_map((batch,)).values()]
-    bounds = [index.indices(batch) for index in indices]
+    places: Mapping[Any, Any] = sharding.addressable_devices_indices_map((batch,))
+    bounds = [index[0].indices(batch) for index in places.values()]
     return slice(min(b[0] for b in bounds), max(b[1] for b in bounds))
 
 

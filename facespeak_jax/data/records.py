@@ -4,7 +4,7 @@ import abc
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -144,7 +144,8 @@ def open_split(directory: epath.PathLike, split: str) -> Clips:
     builder = tfds.builder_from_directory(path)
     if split not in builder.info.splits:
         raise NoSuchData(f"{path} has no split {split!r}; it has {', '.join(builder.info.splits)}")
-    source = builder.as_data_source(split)
+    open_source: Any = builder.as_data_source  # the wrapper around it hides what it takes
+    source = open_source(split)
     return Clips(source, _entries(path, split, source), name=f"{path}:{split}")
 
 

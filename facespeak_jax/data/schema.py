@@ -7,6 +7,7 @@ rates: T video frames are M = 4·T mel frames and 640·T audio samples.
 import functools
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -113,12 +114,14 @@ def validate(clip: Clip) -> None:
         if name in _TEXTS or name in _IMAGES:
             continue
         value = getattr(clip, name)
+        dtype: Any = feature.np_dtype
+        shape: Any = feature.shape
         require(
             isinstance(value, np.ndarray)
-            and value.dtype == feature.np_dtype
-            and value.ndim == len(feature.shape)
-            and value.shape[1:] == feature.shape[1:],
-            f"{name} must be {np.dtype(feature.np_dtype).name} of shape {feature.shape}, got "
+            and value.dtype == dtype
+            and value.ndim == len(shape)
+            and value.shape[1:] == shape[1:],
+            f"{name} must be {np.dtype(dtype).name} of shape {shape}, got "
             f"{getattr(value, 'dtype', type(value).__name__)} {getattr(value, 'shape', '')}",
         )
         if value.dtype == np.float32:

@@ -118,7 +118,7 @@ class Generator(nn.Module):
 
         start = self.param("start", nn.initializers.normal(1.0), (COARSEST,) * 2 + self.widths[:1])
         x = jnp.broadcast_to(start[None].astype(self.dtype), (n, *start.shape))
-        flow = jnp.zeros((n, COARSEST, COARSEST, 2))
+        flow = self._coarse_flow(slots["8flow"], origin)
         colours = jnp.zeros((n, COARSEST, COARSEST, 3))
         for level, source in enumerate(pyramid):
             r = COARSEST * 2**level
@@ -150,6 +150,16 @@ class Generator(nn.Module):
             raise ValueError(f"image of {size} pixels is not {finest} times a power of two")
         if unknown := set(self.lip_layers) - set(self.layers()):
             raise ValueError(f"lip_layers {sorted(unknown)} are not among {self.layers()}")
+
+    def _coarse_flow(
+        self, slot: Float[Array, "n s"], origin: Float[Array, "n s"]
+    ) -> Float[Array, "n 8 8 2"]:
+        """A first flow straight from the styles: how a head moves is nearly linear in its pose."""
+        styles = jnp.concatenate([slot, origin], axis=-1)
+        hidden = activation(nn.Dense(slot.shape[-1], name="pose_hidden")(styles))
+        small = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
+        out = nn.Dense(2 * COARSEST**2, kernel_init=small, name="pose_flow")(hidden)
+        return 0.25 * out.reshape(-1, COARSEST, COARSEST, 2)
 
     def _colour(self, warped: Float[Array, "n r r c"], name: str) -> Float[Array, "n r r 3"]:
         return nn.Conv(3, (1, 1), name=name)(warped.astype(jnp.float32))

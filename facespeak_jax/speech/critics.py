@@ -113,13 +113,13 @@ def critic_loss(recorded: Sequence[Judgement], made: Sequence[Judgement]) -> Flo
         + jnp.mean(jnp.square(fake.logits.astype(jnp.float32)))
         for real, fake in zip(recorded, made, strict=True)
     ]
-    return sum(losses) / len(losses)
+    return sum(losses, start=jnp.zeros(())) / len(losses)
 
 
 def adversarial_loss(made: Sequence[Judgement]) -> Float[Array, ""]:
     """Least squares: made waves to 1; the mean over critics."""
     losses = [jnp.mean(jnp.square(fake.logits.astype(jnp.float32) - 1.0)) for fake in made]
-    return sum(losses) / len(losses)
+    return sum(losses, start=jnp.zeros(())) / len(losses)
 
 
 def feature_loss(recorded: Sequence[Judgement], made: Sequence[Judgement]) -> Float[Array, ""]:
@@ -130,4 +130,4 @@ def feature_loss(recorded: Sequence[Judgement], made: Sequence[Judgement]) -> Fl
         for real, fake in zip(one.features, other.features, strict=True)
     ]
     differences = [jnp.mean(jnp.abs(real - fake).astype(jnp.float32)) for real, fake in pairs]
-    return sum(differences) / len(differences)
+    return sum(differences, start=jnp.zeros(())) / len(differences)

@@ -1,5 +1,6 @@
 """Vocoders: normalised log-mel (b, m, 80) to a wave (b, 160·m)."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +21,7 @@ def overlap_add(frames: Float[Array, "b m w"], hop: int) -> Float[Array, "b n"]:
     blocks = frames.reshape(b, m, w // hop, hop)
     after = w // hop - 1
     placed = (jnp.pad(blocks[:, :, i], ((0, 0), (i, after - i), (0, 0))) for i in range(after + 1))
-    return sum(placed).reshape(b, (m + after) * hop)
+    return functools.reduce(jnp.add, placed).reshape(b, (m + after) * hop)
 
 
 def inverse(spectrum: Complex[Array, "b m f"], valid: Bool[Array, "b m"]) -> Float[Array, "b n"]:

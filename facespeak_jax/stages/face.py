@@ -62,6 +62,9 @@ class FaceStage:
         self.config: Any = config
         self.weight: Any = config.loss
         dtype = jnp.dtype(self.config.train.dtype)
+        self.encoder: Any
+        self.motion_basis: Any
+        self.generator: Any
         self.encoder, self.motion_basis, self.generator = (
             part(name, self.config.model[name], dtype)
             for name in ("encoder", "motion_basis", "generator")

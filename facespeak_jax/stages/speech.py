@@ -178,7 +178,7 @@ class SpeechStage:
         identity = self.modules.identity(parts, batch["identity"])
         said = self.modules.sentence(parts, identity, batch, options)
         terms = self.modules.terms(parts, said, batch, noise, options)
-        total = sum(weight[name] * value for name, value in terms.items())
+        total: Any = sum(weight[name] * value for name, value in terms.items())
         return total, Outputs({f"speech/{name}": value for name, value in terms.items()})
 
     def critic_loss(

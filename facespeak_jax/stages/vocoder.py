@@ -62,11 +62,11 @@ class VocoderStage:
         del key  # nothing here is random but the examples
         weight = self.config.loss
         recorded, features = self._inputs(batch)
-        made = self.vocoder.apply({"params": params["model"]["vocoder"]}, features)
+        made: Any = self.vocoder.apply({"params": params["model"]["vocoder"]}, features)
         terms = {"mel": spectral_distance(made, recorded)}
         if self.has_critic:
             terms |= self._judged(params, made, recorded, step)
-        total = sum(weight[name] * value for name, value in terms.items())
+        total: Any = sum(weight[name] * value for name, value in terms.items())
         metrics = {f"vocoder/{name}": value for name, value in terms.items()}
         return total, Outputs(metrics, Carry(jax.lax.stop_gradient(made), recorded))
 
@@ -92,7 +92,7 @@ class VocoderStage:
 
     def _evaluation(self, params: Params, batch: Batch) -> tuple[Metrics, Array, Array]:
         recorded, features = self._inputs(batch)
-        made = self.vocoder.apply({"params": params["model"]["vocoder"]}, features)
+        made: Any = self.vocoder.apply({"params": params["model"]["vocoder"]}, features)
         distance = jnp.abs(mel.log_mel(made) - mel.log_mel(recorded)).mean()
         loudness = jnp.sqrt(jnp.square(made).mean() / jnp.square(recorded).mean())
         metrics = {
@@ -149,4 +149,4 @@ def spectral_distance(made: Float[Array, "b n"], recorded: Float[Array, "b n"]) 
             for wave in (made, recorded)
         )
         distances.append(jnp.abs(one - other).mean())
-    return sum(distances) / len(distances)
+    return sum(distances, start=jnp.zeros(())) / len(distances)

@@ -30,7 +30,7 @@ class Checkpoints:
 
     def __init__(self, workdir: epath.PathLike, *, keep: int, keep_every: int):
         self.directory = epath.Path(workdir) / "checkpoints"
-        kept = [policies.LatestN(keep)]
+        kept: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
         options = ocp.CheckpointManagerOptions(
@@ -56,6 +56,8 @@ class Checkpoints:
     def restore(self, abstract: TrainState) -> TrainState:
         """The newest checkpoint, laid out as `abstract` (with shardings). Raises BadCheckpoint."""
         step = self.latest
+        if step is None:
+            raise BadCheckpoint(f"{self.directory} holds no complete checkpoint")
         where = self.directory / str(step)
         try:
             different = _differences(abstract, self._manager.item_metadata(step)[ITEM])
@@ -97,8 +99,8 @@ def _differences(wanted: Any, saved: Any, limit: int = 10) -> list[str]:
 
 def model_parts(workdir: epath.PathLike) -> list[str]:
     """The parts that a workdir trains. Raises BadCheckpoint."""
-    with _opened(epath.Path(workdir)) as manager:
-        return sorted(manager.item_metadata(manager.latest_step())[ITEM].tree["ema"])
+    with _opened(epath.Path(workdir)) as (manager, step):
+        return sorted(manager.item_metadata(step)[ITEM].tree["ema"])
 
 
 def load_parts(
@@ -113,8 +115,7 @@ def load_parts(
     root = epath.Path(path)
     if (root / export.WEIGHTS).exists():
         return export.load(root, parts).params
-    with _opened(root) as manager:
-        step = manager.latest_step()
+    with _opened(root) as (manager, step):
         saved = manager.item_metadata(step)[ITEM].tree
         places = _places(saved, use_ema)
         missing = [part for part in parts if part not in places]
@@ -133,17 +134,18 @@ def load_parts(
 
 
 @contextlib.contextmanager
-def _opened(root: epath.Path) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints of another workdir, for reading."""
+def _opened(root: epath.Path) -> Iterator[tuple[ocp.CheckpointManager, int]]:
+    """The checkpoints of another workdir, for reading, and the step of the newest."""
     if not (root / "checkpoints").exists():
         raise BadCheckpoint(f"{root} is neither a workdir with checkpoints nor a weights directory")
     options = ocp.CheckpointManagerOptions(read_only=True)
     handlers = {ITEM: ocp.PyTreeCheckpointHandler()}
     directory = root / "checkpoints"
     with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
-        if manager.latest_step() is None:
+        step = manager.latest_step()
+        if step is None:
             raise BadCheckpoint(f"{directory} holds no complete checkpoint")
-        yield manager
+        yield manager, step
 
 
 def _places(saved: dict[str, Any], use_ema: bool) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
@@ -175,7 +176,7 @@ class _Run:
 
     def hooks(self) -> list[periodic_actions.PeriodicAction]:
         steps = self.config.train.steps
-        found = [
+        found: list[periodic_actions.PeriodicAction] = [
             periodic_actions.ReportProgress(
                 num_train_steps=steps, writer=self.writer, every_secs=60
             )
@@ -187,7 +188,7 @@ class _Run:
     def log(self, i: int, seen: metrics.Accumulator) -> None:
         values = seen.compute()
         for group in self.optimizers:
-            rate = state.schedule(self.config.optim[group], self.config.train.steps)(i - 1)
+            rate: Any = state.schedule(self.config.optim[group], self.config.train.steps)(i - 1)
             values[f"learning_rate/{group}"] = float(rate)
         values["data/replaced"] = self.batches.replaced
         self.writer.write_scalars(i, values)
@@ -214,7 +215,7 @@ class _Run:
         bad = int(seen.bad_step)
         if bad < 0:
             return
-        batch = self.batches[bad]
+        batch: dict[str, Any] = self.batches[bad]
         key = jax.random.fold_in(self.key, bad)
         grads, values = jax.jit(
             lambda p, b: step.accumulated(
@@ -266,7 +267,9 @@ def put_upstream(now: TrainState, upstream: dict[str, str]) -> TrainState:
                     loaded[part],
                     group[part],
                 )
-    return now.replace(params=params, ema=jax.tree.map(jax.numpy.copy, params["model"]))
+    return dataclasses.replace(
+        now, params=params, ema=jax.tree.map(jax.numpy.copy, params["model"])
+    )
 
 
 class _Stop:

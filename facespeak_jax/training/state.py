@@ -73,16 +73,18 @@ def update(
 
     A part whose gradient is exactly zero is left alone: neither momentum nor decay moves it.
     """
-    updates, opt_state = tx.update(grads, opt_state, params)
+    proposed: Any
+    proposed, opt_state = tx.update(grads, opt_state, params)
     norms = {part: optax.global_norm(grads[part]) for part in grads}
     updates = {
-        part: jax.tree.map(lambda u, n=norms[part]: jnp.where(n != 0, u, 0), updates[part])
+        part: jax.tree.map(lambda u, n=norms[part]: jnp.where(n != 0, u, 0), proposed[part])
         for part in grads
     }
-    return optax.apply_updates(params, updates), opt_state, norms
+    new: Any = optax.apply_updates(params, updates)
+    return new, opt_state, norms
 
 
 def average(ema: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:
     """The moving average after `step`, with a decay that starts low: min(decay, (1+n)/(10+n))."""
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema, params)
+    now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda old, new: old + (1 - now) * (new - old), ema, params)

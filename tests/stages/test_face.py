@@ -10,7 +10,14 @@ from safetensors.numpy import save_file
 
 from facespeak_jax.data import pipeline
 from facespeak_jax.face import perceptual
-from facespeak_jax.stages.face import FaceStage, attention, edge_l1, inside, pyramid_l1
+from facespeak_jax.stages.face import (
+    FaceStage,
+    attention,
+    edge_l1,
+    inside,
+    landmark_error,
+    pyramid_l1,
+)
 
 
 def config(corpus, **loss):
@@ -18,6 +25,7 @@ def config(corpus, **loss):
         "pixel": 1.0,
         "gradient": 1.0,
         "warped": 1.0,
+        "landmark": 5.0,
         "feature": 0.5,
         "gan": 0.1,
         "identity": 0.3,
@@ -178,6 +186,20 @@ def test_boxes_and_attention():
     weight = attention({"mouth_box": box, "eye_box": jnp.zeros((1, 4))}, 5.0, 8)
     assert weight.shape == (1, 8, 8, 1)
     np.testing.assert_array_equal(np.unique(weight), [1, 5])
+
+
+def test_landmark_error_is_none_for_the_flow_between_them():
+    target = jnp.array([[[0.25, 0.5], [0.7, 0.3], [0.1, 0.9], [0.0, 1.0], [0.5, 0.5]]])
+    batch = {
+        "target_landmarks": target,
+        "source_landmarks": target + jnp.array([0.1, -0.05])[None, None, :],
+        "has_landmarks": jnp.array([[1.0, 1.0, 1.0, 0.0, 0.0]]),
+    }
+    flow = jnp.ones((1, 16, 16, 2)) * jnp.array([0.1, -0.05])[None, None, None, :]
+    np.testing.assert_allclose(landmark_error(flow, batch), 0, atol=1e-6)
+    np.testing.assert_allclose(landmark_error(0 * flow, batch), 0.15, rtol=1e-5)
+    unknown = batch | {"has_landmarks": jnp.zeros((1, 5))}
+    assert landmark_error(0 * flow, unknown) == 0
 
 
 def test_reconstruction_of_a_constant_error():

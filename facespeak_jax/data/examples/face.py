@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import zlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -160,10 +161,12 @@ def _landmarks(clip: Clip, chosen: _Chosen) -> Example:
     known = np.full(5, len(clip.landmarks) > 0, np.float32)
     if chosen.crossed:
         known[3:] = 0  # the mouth's corners are another frame's
-    return {
+    points: Example = {
         f"{role}_landmarks": clip.landmarks[frame] if known.any() else np.zeros((5, 2), np.float32)
         for role, frame in (("source", chosen.source), ("target", chosen.head))
-    } | {"has_landmarks": known}
+    }
+    points["has_landmarks"] = known
+    return points
 
 
 def _pose(clip: Clip, frame: int) -> tuple[Float32[np.ndarray, " 3"], bool]:
@@ -198,9 +201,10 @@ def mirrored(example: Example) -> Example:
         x0, y0, x1, y1 = np.asarray(example[name])
         changed[name] = np.array([1 - x1, y0, 1 - x0, y1], np.float32)
     for name in ("source_landmarks", "target_landmarks"):
-        points = np.asarray(example[name])[_MIRRORED_LANDMARKS]
+        points: Any = np.asarray(example[name])[_MIRRORED_LANDMARKS]
         changed[name] = np.stack([1 - points[:, 0], points[:, 1]], axis=1)
     changed["has_landmarks"] = np.asarray(example["has_landmarks"])[_MIRRORED_LANDMARKS]
     changed["units"] = np.asarray(example["units"])[_MIRRORED_UNITS]
-    changed["pose"] = np.asarray(example["pose"]) * np.array([-1, 1, -1], np.float32)[None, :]
+    pose: Any = np.asarray(example["pose"])
+    changed["pose"] = pose * np.array([-1, 1, -1], np.float32)[None, :]
     return changed

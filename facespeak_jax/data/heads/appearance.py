@@ -4,6 +4,7 @@ A `Scene` is drawn from a seed of its own, so that nothing in it tells who the p
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -260,7 +261,7 @@ def _eye_page(identity: Identity, rng: np.random.Generator) -> np.ndarray:
     y, x = (np.mgrid[:PAGE, :PAGE] + 0.5) / PAGE * 2 - 1
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     iris_radius = 0.47
-    spokes = zoom(rng.uniform(-1, 1, 48), 12, order=1, mode="grid-wrap", grid_mode=True)
+    spokes: Any = zoom(rng.uniform(-1, 1, 48), 12, order=1, mode="grid-wrap", grid_mode=True)
     fibre = spokes[((angle / (2 * np.pi) + 0.5) * (len(spokes) - 1)).astype(int)]
     white = np.array([244, 238, 232], np.float32) - rng.uniform(0, 10)
     page = np.broadcast_to(white, (PAGE, PAGE, 3)) * (1 - 0.12 * np.clip(radius, 0, 1)[..., None])
@@ -287,6 +288,7 @@ def paint_background(scene: Scene, size: int) -> Float[np.ndarray, "size size 3"
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     turn = rng.uniform(0, 2 * np.pi)
     ramp = 0.5 + (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
+    blend: Any  # an array; scipy's functions say no more than that they return some kind of one
     if scene.background == "plain":
         blend = 0.12 * ramp
     elif scene.background == "gradient":

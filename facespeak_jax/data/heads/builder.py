@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -254,4 +255,5 @@ def _place(workplace: Path, person: int, index: int) -> Path:
 
 
 def _read(path: Path) -> schema.Clip:
-    return schema.from_record(schema.FEATURES.deserialize_example_np(path.read_bytes()))
+    record: Any = schema.FEATURES.deserialize_example_np(path.read_bytes())
+    return schema.from_record(record)

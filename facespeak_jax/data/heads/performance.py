@@ -183,7 +183,7 @@ def _gaze(
     frames = len(units)
     jumps = np.flatnonzero(rng.random(frames) < _GAZE_SHIFTS_PER_SECOND / FPS)
     points = rng.normal(0, (5.0, 3.0), (len(jumps) + 1, 2))  # degrees right and up
-    held = np.repeat(points, np.diff([0, *jumps, frames]), axis=0)
+    held = np.repeat(points, np.diff(jumps, prepend=0, append=frames), axis=0)
     for axis, (name_up, name_down) in enumerate(
         (
             (("OutLeft", "InRight"), ("InLeft", "OutRight")),

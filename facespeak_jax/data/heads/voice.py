@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import onnx
@@ -136,7 +137,7 @@ class NeuralVoice:
             raise TooLong(
                 f"{len(ids)} tokens; the voice speaks {_MOST_TOKENS} at once. Split the text."
             )
-        wave, units = self._session.run(
+        spoken: Any = self._session.run(
             None,
             {
                 "tokens": np.array([ids], np.int64),
@@ -144,6 +145,7 @@ class NeuralVoice:
                 "speed": np.array([speed], np.float32),
             },
         )
+        wave, units = spoken
         ends = np.cumsum([len(group) for group in tokens]) - 1
         return _at_project_rates(wave, np.cumsum(units.ravel())[ends])
 

@@ -127,6 +127,20 @@ def test_mirror_twice_is_nothing(clips):
     np.testing.assert_allclose([x0, x1], 1 - example["mouth_box"][[2, 0]])
 
 
+def test_landmarks_of_source_and_target_and_their_mirror(clips):
+    clip = clips[0]
+    example = draw(clips, dataclasses.replace(PLAIN, crossed=0.0), [0])[0]
+    source, target = (frame_of(example[role], clip.frames) for role in ("source", "target"))
+    np.testing.assert_array_equal(example["source_landmarks"], clip.landmarks[source])
+    np.testing.assert_array_equal(example["target_landmarks"], clip.landmarks[target])
+    assert example["has_landmarks"].all()
+    left, right = mirrored(example)["source_landmarks"][:2]
+    np.testing.assert_allclose(left, np.array([1, 0]) + [-1, 1] * clip.landmarks[source][1])
+    assert left[0] < right[0]
+    crossed = draw(clips, dataclasses.replace(PLAIN, crossed=1.0), [0])[0]
+    np.testing.assert_array_equal(crossed["has_landmarks"], [1, 1, 1, 0, 0])
+
+
 def test_mirror_swaps_left_and_right_units(clips):
     example = draw(clips, PLAIN, [0])[0] | {"units": np.arange(52, dtype=np.float32)}
     swapped = mirrored(example)["units"]
