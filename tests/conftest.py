@@ -1,4 +1,4 @@
-"""Strictness for every test: ranks never promote silently; absl flags count as parsed."""
+"""For every test: ranks never promote silently, absl flags count as parsed, compiling is quick."""
 
 import jax
 import pytest
@@ -8,6 +8,8 @@ from tests import synthetic
 
 flags.FLAGS.mark_as_parsed()
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Nearly all the time of the tests is XLA's; programs this small need none of its optimisations.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session", autouse=True)
