@@ -15,8 +15,8 @@ WIDTHS = (192, 128, 64, 48)  # of the maps at 8, 16, 32, 64
 
 MODEL = {
     "size": 128,
-    "mel_mean": -6.0,
-    "mel_std": 2.5,
+    "mel_mean": -6.5,  # of 200 clips of `heads`: -6.50 and 2.97
+    "mel_std": 3.0,
     "encoder": {"style": 256, "widths": WIDTHS, "bottleneck": 256},
     "motion_basis": {"width": 256, "head": 16, "lip": 8, "depth": 2},
     "generator": {
@@ -47,7 +47,7 @@ MODEL = {
         "expand": 2,
         "dropout": 0.05,
     },
-    "vocoder": {"kind": "istft", "width": 384, "depth": 8, "expand": 3, "kernel": 7},
+    "vocoder": {"kind": "istft", "width": 256, "depth": 6, "expand": 3, "kernel": 7},
     "lip_mapper": {
         "lip": 8,
         "width": 128,
@@ -81,16 +81,25 @@ MODEL = {
 SYNC = {"size": 48, "features": 128, "width": 24}
 
 RUNS = {
-    "face": {"train": {"steps": 20_000}},
+    "face": {
+        "train": {"steps": 20_000, "ema": 0.998},
+        "loss": {"critic_from": 6000},
+        "optim": {"model": {"lr": 1e-3, "warmup": 100}},
+    },
     "sync": {"train": {"steps": 8000}},
     "vocoder": {
         "train": {"steps": 20_000},
+        "data": {"frames": 60},
         "loss": {
-            "periods": {"periods": (2, 3, 5, 7, 11), "widths": (16, 32, 64, 128)},
-            "resolutions": {"windows": (320, 640, 1280), "width": 16, "depth": 4},
+            "periods": {"periods": (2, 3, 5), "widths": (16, 32, 64, 64)},
+            "resolutions": {"windows": (320, 1280), "width": 16, "depth": 3},
         },
     },
-    "speech": {"train": {"steps": 20_000}, "optim": {"model": {"lr": 6e-4}}},
+    "speech": {
+        "train": {"steps": 20_000},
+        "data": {"tokens": 112, "mels": 800},
+        "optim": {"model": {"lr": 6e-4}},
+    },
     "motion": {"train": {"steps": 10_000}},
     "joint": {"train": {"steps": 2000}, "optim": {"model": {"lr": 5e-5}, "critic": {"lr": 5e-5}}},
 }

@@ -63,7 +63,7 @@ def feature_boxes(
 
     They have the same size in all frames of a clip and follow the landmarks; all in [0, 1].
     """
-    unit = portrait.canonical_square(landmarks).side / portrait.SQUARE
+    unit = portrait.detected_square(landmarks).side / portrait.SQUARE
     boxes = []
     for points, half in ((landmarks[:, 3:], MOUTH_BOX), (landmarks[:, :2], EYE_BOX)):
         centre = points.mean(axis=1)

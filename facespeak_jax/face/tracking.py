@@ -56,7 +56,7 @@ def track(path: str | os.PathLike) -> Track:
         raise RejectedClip(f"too long: cut it into sentences of at most {LONGEST:g} s")
     _reject_cuts(look.changes)
     landmarks = _landmarks(look)
-    square = portrait.canonical_square(landmarks)
+    square = portrait.detected_square(landmarks)
     relative = ((landmarks - square.corner) / square.side).astype(np.float32)
     if relative.min() < MARGIN or relative.max() > 1 - MARGIN:
         raise RejectedClip("out of crop: the head moves out of the square around its median place")

@@ -13,6 +13,7 @@ from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
 from facespeak_jax.data.schema import BadExample, Clip, decode_image
+from facespeak_jax.face.portrait import Square, cut
 
 # Face units that the lip motion answers for; the head motion answers for the others.
 LIP_UNITS = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in ARKIT])
@@ -48,6 +49,8 @@ class FaceExamples:
     size: int
     crossed: float = 0.5  # share of crossed targets where the clip has any
     strength: float = 1.0  # of every augmentation; 0 switches them off
+    zoom: float = 0.1  # by so much a frame is drawn larger or smaller: as detectors disagree
+    shift: float = 0.03  # of the frame's side
 
     def __call__(self, clips: Clips, rng: np.random.Generator, position: int) -> Example:
         """uint8 images (size, size, 3) by role, and what is known of them:
@@ -63,7 +66,11 @@ class FaceExamples:
         other, moment = _identity_frame(clips, clip, rng, position)
         chosen = self._choose(clip, rng)
         encoded = {**chosen.images, "identity": other.frames[moment]}
-        images = {role: self._resized(decode_image(data)) for role, data in encoded.items()}
+        square = self._square(rng)
+        squares = {**dict.fromkeys(chosen.images, square), "identity": self._square(rng)}
+        images = {
+            role: self._cut(decode_image(data), squares[role]) for role, data in encoded.items()
+        }
         poses = [
             _pose(clip, chosen.source),
             _pose(clip, chosen.head),
@@ -73,9 +80,9 @@ class FaceExamples:
         images["identity"] = self._degraded(images["identity"], rng)
         example: Example = {
             **images,
-            "mouth_box": clip.mouth_box[chosen.head],
-            "eye_box": clip.eye_box[chosen.head],
-            **_landmarks(clip, chosen),
+            "mouth_box": _in_square(clip.mouth_box[chosen.head].reshape(2, 2), square).reshape(4),
+            "eye_box": _in_square(clip.eye_box[chosen.head].reshape(2, 2), square).reshape(4),
+            **_landmarks(clip, chosen, square),
             "pose": np.stack([pose for pose, _ in poses]),
             "posed": np.array([known for _, known in poses], np.float32),
             "units": np.where(LIP_UNITS, _units(clip, chosen.lips), _units(clip, chosen.head)),
@@ -103,11 +110,17 @@ class FaceExamples:
         }
         return _Chosen(images, source, head, lips, k >= 0)
 
-    def _resized(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
-        if image.shape[:2] == (self.size, self.size):
+    def _square(self, rng: np.random.Generator) -> Square:
+        """What is shown of a frame, in its sides."""
+        side = 1 + self.zoom * self.strength * rng.uniform(-1, 1)
+        x, y = 0.5 + self.shift * self.strength * rng.uniform(-1, 1, size=2)
+        return Square(float(x), float(y), float(side))
+
+    def _cut(self, image: UInt8[np.ndarray, "h w 3"], square: Square) -> UInt8[np.ndarray, "s s 3"]:
+        side = image.shape[0]
+        if side == self.size and square == Square(0.5, 0.5, 1.0):
             return image
-        shape = (self.size, self.size)
-        return np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.LANCZOS))
+        return cut(image, Square(*(side * value for value in square)), self.size)
 
     def _recoloured(
         self, images: dict[str, np.ndarray], rng: np.random.Generator
@@ -157,12 +170,18 @@ def _identity_frame(
     return other, int(rng.integers(len(other.frames)))
 
 
-def _landmarks(clip: Clip, chosen: _Chosen) -> Example:
+def _in_square(points: Float32[np.ndarray, "n 2"], square: Square) -> Float32[np.ndarray, "n 2"]:
+    return ((points - np.array(square.corner)) / square.side).astype(np.float32)
+
+
+def _landmarks(clip: Clip, chosen: _Chosen, square: Square) -> Example:
     known = np.full(5, len(clip.landmarks) > 0, np.float32)
     if chosen.crossed:
         known[3:] = 0  # the mouth's corners are another frame's
     points: Example = {
-        f"{role}_landmarks": clip.landmarks[frame] if known.any() else np.zeros((5, 2), np.float32)
+        f"{role}_landmarks": _in_square(clip.landmarks[frame], square)
+        if known.any()
+        else np.zeros((5, 2), np.float32)
         for role, frame in (("source", chosen.source), ("target", chosen.head))
     }
     points["has_landmarks"] = known

@@ -215,8 +215,8 @@ def _sentences(split: str, seed: int) -> list[str]:
 
 
 def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
-    """Make every clip that is not finished yet."""
-    wanted = [(person, index) for person in range(corpus.people) for index in range(corpus.clips)]
+    """Make every clip that is not finished yet: the first of everybody, then the second, …"""
+    wanted = [(person, index) for index in range(corpus.clips) for person in range(corpus.people)]
     missing = [pair for pair in wanted if not _place(workplace, *pair).exists()]
     progress = tqdm(
         total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc="heads"

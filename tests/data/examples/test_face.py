@@ -8,7 +8,7 @@ import pytest
 from facespeak_jax.data import records
 from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples, colour_change, mirrored
 from facespeak_jax.data.heads.units import ARKIT, UNIT
-from facespeak_jax.data.schema import BadExample, decode_image
+from facespeak_jax.data.schema import BadExample, decode_image, encode_image
 
 PLAIN = FaceExamples(64, strength=0.0)
 
@@ -159,3 +159,32 @@ def test_colour_change_of_no_strength_is_none():
     matrix, shift = colour_change(np.random.default_rng(0), 0.0)
     np.testing.assert_allclose(matrix, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(shift, 0, atol=1e-12)
+
+
+def test_boxes_and_landmarks_follow_the_pixels_of_a_reframed_example(clips):
+    """A white dot at the nose of every frame stays at its landmark and in its box."""
+    clip = clips[0]
+    nose = np.array([0.45, 0.6], np.float32)
+    image = np.zeros((64, 64, 3), np.uint8)
+    row, column = (nose[::-1] * 64).astype(int)
+    image[row - 1 : row + 2, column - 1 : column + 2] = 255
+    frames = [encode_image(image)] * 4
+    box = np.tile(np.concatenate([nose - 0.1, nose + 0.1]), (4, 1)).astype(np.float32)
+    landmarks = np.tile(nose, (4, 5, 1))
+    dotted = dataclasses.replace(
+        clip, frames=frames, crossed_frames=[], mouth_box=box, landmarks=landmarks
+    )
+    sides = set()
+    for seed in range(8):
+        example = FaceExamples(128)(Alone(dotted), np.random.default_rng(seed), 0)
+        light = np.asarray(example["target"], np.float64).sum(-1)
+        light = np.maximum(light - np.median(light) - 60, 0)
+        rows, columns = np.indices(light.shape) + 0.5
+        middle = np.array([(columns * light).sum(), (rows * light).sum()]) / light.sum() / 128
+        for point in np.asarray(example["target_landmarks"]):
+            np.testing.assert_allclose(point, middle, atol=0.012)
+        x0, y0, x1, y1 = np.asarray(example["mouth_box"])
+        np.testing.assert_allclose([(x0 + x1) / 2, (y0 + y1) / 2], middle, atol=0.012)
+        sides.add(round(float(x1 - x0), 3))
+    assert max(sides) > 0.205
+    assert min(sides) < 0.195

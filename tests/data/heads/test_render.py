@@ -5,7 +5,7 @@ from facespeak_jax.data.heads.appearance import draw_scene
 from facespeak_jax.data.heads.identity import draw_identity
 from facespeak_jax.data.heads.render import HeadRenderer, _rotation, contact_sheet
 from facespeak_jax.data.heads.units import ARKIT, UNIT
-from facespeak_jax.face.portrait import DROP, SQUARE
+from facespeak_jax.face.portrait import DROP, SQUARE, detected_square, find_faces, look_again
 
 REST = np.zeros(3)
 NEUTRAL = np.zeros(52)
@@ -78,6 +78,19 @@ def test_the_crop_is_the_canonical_square_whatever_the_distance(mesh):
         unit = max(np.linalg.norm(mouth - eyes), 0.9 * np.linalg.norm(found[1] - found[0]))
         assert unit * SQUARE == pytest.approx(1, abs=1e-4)
         np.testing.assert_allclose(eyes + DROP * (mouth - eyes), 0.5, atol=1e-4)
+
+
+def test_the_detector_finds_the_square_that_was_drawn(mesh):
+    squares = []
+    for seed in range(16):
+        image = HeadRenderer(draw_identity(seed), draw_scene(seed), 256).render(REST, NEUTRAL).image
+        (face,) = find_faces(image)
+        squares.append(detected_square(look_again(image, face).landmarks[None]))
+    ratio = np.array([square.side / 256 for square in squares])
+    assert ratio.mean() == pytest.approx(1, abs=0.045)
+    assert ratio.std() < 0.08
+    middle = np.array([(square.cx, square.cy) for square in squares]) / 256
+    np.testing.assert_allclose(middle.mean(0), 0.5, atol=0.02)
 
 
 def test_boxes_hold_their_landmarks(heads):
