@@ -1,0 +1,51 @@
+"""The columns of the table: what each is called, who judges it, and which way is better."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """`better` is up, down, near (the ground truth's value is best) or empty (shown beside)."""
+
+    label: str
+    group: str
+    judge: str
+    better: str
+    percent: bool = False
+
+
+COLUMNS: dict[str, Column] = {
+    "wer": Column("WER %", "speech", "whisper", "down", percent=True),
+    "cer": Column("CER %", "speech", "whisper", "down", percent=True),
+    "c_sim": Column("C-SIM", "speech", "resemblyzer", "up"),
+    "c_sim_others": Column("C-SIM to others", "speech", "resemblyzer", ""),
+    "c_sim_group": Column("C-SIM to others of like pitch", "speech", "resemblyzer", ""),
+    "dnsmos": Column("DNSMOS P.808", "speech", "dnsmos", "up"),
+    "f0_rmse": Column("F0-RMSE Hz", "speech", "signals", "down"),
+    "mcd": Column("MCD dB", "speech", "signals", "down"),
+    "duration_error": Column("duration error ms", "speech", "", "down"),
+    "rtf": Column("RTF", "speech", "", "down"),
+    "id_sim": Column("ID-SIM", "face", "arcface", "up"),
+    "id_others": Column("ID-SIM to others", "face", "arcface", ""),
+    "fid": Column("FID", "face", "inception", "down"),
+    "kid": Column("KID", "face", "inception", "down"),
+    "l1": Column("L1", "face", "", "down"),
+    "ssim": Column("SSIM", "face", "", "up"),
+    "sharpness": Column("mouth sharpness", "face", "mediapipe", "near"),
+    "lse_c": Column("LSE-C", "sync", "sync", "up"),
+    "lse_d": Column("LSE-D", "sync", "sync", "down"),
+    "in_sync": Column("offset ≤ 1 frame %", "sync", "sync", "up", percent=True),
+    "lip_correlation": Column("lip correlation", "sync", "mediapipe", "up"),
+    "closure": Column("p b m closed %", "sync", "mediapipe", "up", percent=True),
+    "div": Column("DIV °", "motion", "mediapipe", "near"),
+    "yaw_deviation": Column("yaw deviation °", "motion", "mediapipe", "near"),
+    "jitter": Column("jitter", "motion", "mediapipe", "down"),
+    "blink_rate": Column("blinks / min", "motion", "mediapipe", "near"),
+}
+GROUPS = ("speech", "face", "sync", "motion")
+
+
+def judges_of(groups: Collection[str]) -> set[str]:
+    """Who judges the columns of these groups."""
+    return {column.judge for column in COLUMNS.values() if column.group in groups and column.judge}

@@ -1,0 +1,34 @@
+"""How a head moves: how much, how differently from seed to seed, and how shakily."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def deviation(pose: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "3"]:
+    """Standard deviation of yaw, pitch and roll over a clip, in degrees."""
+    return pose.std(axis=0)
+
+
+def diversity(poses: list[Float[np.ndarray, "_ 3"]]) -> float:
+    """DIV: the standard deviation of head pose over all frames of all clips, mean of the angles."""
+    return float(np.concatenate(poses).std(axis=0).mean())
+
+
+def seed_diversity(poses: Float[np.ndarray, "seeds t 3"]) -> float:
+    """How far the same text moves the same head apart under other seeds, in degrees.
+
+    The standard deviation over seeds, mean over frames and angles; 0 where motion ignores the seed.
+    """
+    return float(poses.std(axis=0).mean())
+
+
+def jitter(points: Float[np.ndarray, "t k 2"], scale: float) -> float:
+    """Mean length of the third difference of landmarks, in thousandths of `scale` a frame³.
+
+    Smooth motion has nearly none; trembling has much. `scale` is, for instance, the distance of the
+    eyes in the landmarks' units. NaN below four frames.
+    """
+    if len(points) < 4:
+        return np.nan
+    third = np.diff(points, n=3, axis=0)
+    return float(1000.0 * np.linalg.norm(third, axis=-1).mean() / scale)

@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+
+from facespeak_jax.evaluation import bars, report
+from facespeak_jax.evaluation.columns import COLUMNS, GROUPS
+from facespeak_jax.evaluation.judges import all_judges
+from facespeak_jax.evaluation.metrics.intervals import Interval
+
+
+def composed(rows, **more):
+    given = {"facts": {"weights": "w"}, "errors": [], "left_out": {}}
+    return report.compose("heads", rows, all_judges(), **{**given, **more})
+
+
+def test_means_and_pooled_rates():
+    cells = report.averages({"a": {"dnsmos": 3.0, "wer": (1.0, 10.0)}, "b": {"wer": (3.0, 10.0)}})
+    assert cells["wer"].mean == pytest.approx(0.2)
+    assert cells["wer"].n == 2
+    assert cells["dnsmos"] == (3.0, 3.0, 3.0, 1)
+    assert set(cells) == {"wer", "dnsmos"}
+
+
+def test_figures_of_all_clips_together():
+    rng = np.random.default_rng(0)
+    truth = {
+        name: {"features": rng.normal(size=(4, 3)), "landmarks": rng.normal(size=(4, 478, 3))}
+        for name in "abc"
+    }
+    shifted = {name: {**seen, "features": seen["features"] + 2} for name, seen in truth.items()}
+    shifted["d"] = {"landmarks": np.full((4, 478, 3), np.nan)}
+    cells = report.of_all(shifted, truth)
+    assert cells["fid"].mean == pytest.approx(12.0)
+    assert cells["kid"].mean > 0
+    assert cells["kid"].low <= cells["kid"].mean <= cells["kid"].high
+    assert cells["div"].n == 3
+    assert set(report.of_all(truth, truth)) == {"div"}
+
+
+def test_json_has_every_fact_and_no_nan(tmp_path):
+    rows = {
+        "ground_truth": {"dnsmos": Interval(4.0, 3.9, 4.1, 5)},
+        "ours": {"dnsmos": Interval(3.0, 2.9, 3.1, 5), "fid": Interval(9.0, np.nan, np.nan, 5)},
+    }
+    errors = [{"system": "ours", "clip": "a", "error": "NoFace: none"}]
+    made = composed(rows, errors=errors, left_out={"cascade": "the weights lack lips"})
+    path = report.write(tmp_path, made)
+    found = json.loads((tmp_path / "report.json").read_text())
+    cell = found["systems"]["ours"]["dnsmos"]
+    assert (cell["mean"], cell["low"], cell["high"], cell["n"]) == (3.0, 2.9, 3.1, 5)
+    assert cell["sha256"] == all_judges()["dnsmos"].sha256
+    assert found["systems"]["ours"]["fid"]["low"] is None
+    text = path.read_text()
+    assert "| ours |" in text
+    assert "3 (2.9 – 3.1), 5" in text
+    assert "cascade" in text
+    assert "NoFace" in text
+    assert report.NO_JUDGE in text  # of sync
+
+
+def test_a_missing_judge_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACESPEAK_CACHE", str(tmp_path))
+    assert "facespeak judges fetch whisper" in report.markdown(composed({"ours": {}}))
+
+
+def test_every_column_is_in_a_group_and_of_a_known_judge():
+    assert {column.group for column in COLUMNS.values()} == set(GROUPS)
+    known = {*all_judges(), "signals", "sync", ""}
+    assert {column.judge for column in COLUMNS.values()} <= known
+
+
+def rows(**figures):
+    return {
+        row: {column: {"mean": value} for column, value in columns.items()}
+        for row, columns in figures.items()
+    }
+
+
+def verdicts(suite, given):
+    return {bar["bar"]: bar["met"] for bar in bars.view(suite, given)}
+
+
+def test_bars():
+    given = rows(
+        ours={"wer": 0.2, "closure": 0.9, "div": 2.1, "c_sim": 0.8, "c_sim_others": 0.6},
+        ground_truth={"closure": 1.0, "div": 2.0},
+        codec={"l1": 5.0},
+        still={"l1": 8.0},
+    )
+    found = verdicts("heads", given)
+    assert found["WER at most 30 %"] is True
+    assert found["WER at most 14.56 %"] is False
+    assert found["closure at least 0.8 × ground truth"] is True
+    assert found["DIV within 20 % of ground truth"] is True
+    assert found["C-SIM 0.15 above other people's"] is True
+    assert found["L1 40 % below the source's"] is False
+    assert found["lip correlation at least 0.5"] is None
+    grid = verdicts("grid", given)
+    assert grid["L1 15 % below the source's"] is True
+    assert "L1 40 % below the source's" not in grid

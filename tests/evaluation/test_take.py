@@ -1,0 +1,32 @@
+import numpy as np
+
+from facespeak_jax.evaluation import take
+from facespeak_jax.evaluation.take import Take
+
+
+def test_stored_and_read_again(tmp_path):
+    smooth = np.linspace(0, 255, 32)[None, None, :, None] * np.ones((3, 32, 1, 3))
+    audio = 0.5 * np.sin(np.arange(1920) / 9).astype(np.float32)
+    made = Take(
+        smooth.astype(np.uint8),
+        audio,
+        "Hello.",
+        ["<bos>", " ", "HH"],
+        np.array([4, 4, 4], np.int32),
+        1.5,
+    )
+    take.save(tmp_path / "a" / "b.npz", made)
+    found = take.load(tmp_path / "a" / "b.npz")
+    assert np.abs(found.frames.astype(int) - made.frames).max() <= 3
+    np.testing.assert_allclose(found.audio, audio, atol=1e-4)
+    np.testing.assert_array_equal(found.durations, made.durations)
+    assert (found.text, found.phonemes, found.seconds) == ("Hello.", ["<bos>", " ", "HH"], 1.5)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.npz"]
+
+
+def test_a_take_without_pictures_and_phonemes(tmp_path):
+    made = Take(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(640, np.float32))
+    take.save(tmp_path / "a.npz", made)
+    found = take.load(tmp_path / "a.npz")
+    assert len(found.frames) == 0
+    assert found.phonemes == []
