@@ -7,7 +7,7 @@ DEVELOP := .venv/developing.stamp
 .PHONY: demo test test-slow check format clean
 
 demo: $(SPEAK)
-	$(BIN)/python launch/demo.py out
+	$(BIN)/python launch/demo.py out $(if $(PORTRAIT),--portrait '$(PORTRAIT)') $(if $(TEXT),--text '$(TEXT)')
 
 test: $(DEVELOP)
 	$(BIN)/python -m pytest -q -n 2

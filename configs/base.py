@@ -1,52 +1,39 @@
 """The paper's size: 256 px, for TPU pods; bfloat16 compute, large arrays split over `fsdp`.
 
+What is not said here is as in `lite.py`.
+
 python -m facespeak_jax.main --config configs/base.py:face --workdir gs://BUCKET/face \\
   --config.data.paths='("gs://BUCKET/data",)'
 
 The other stages take parts of earlier ones, for instance --config.upstream.encoder=gs://BUCKET/face.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
-from configs import recipe
-from facespeak_jax.speech.text import SYMBOLS
+from configs import lite, recipe
 
 WIDTHS = (512, 512, 256, 128, 64)  # of the maps at 8, 16, 32, 64, 128
 
-MODEL = {
+LITE: dict[str, Any] = lite.MODEL
+MODEL = LITE | {
     "size": 256,
     "mel_mean": -6.0,
     "mel_std": 2.5,
     "encoder": {"style": 512, "widths": WIDTHS, "bottleneck": 512},
-    "motion_basis": {"width": 512, "head": 16, "lip": 8, "depth": 3},
-    "generator": {
+    "motion_basis": LITE["motion_basis"] | {"width": 512, "depth": 3},
+    "generator": LITE["generator"]
+    | {
         "widths": WIDTHS,
         "flow_width": 64,
         "lip_layers": ("16b", "32b", "32flow", "64b", "64flow", "128b", "128flow", "image"),
-        "plain": False,
-        "tent_below": 0,
     },
-    "voice_code": {"size": 64, "dropout": 0.2, "noise": 0.2},
-    "text_encoder": {
-        "symbols": len(SYMBOLS),
-        "width": 256,
-        "depth": 6,
-        "heads": 4,
-        "expand": 4,
-        "kernel": 3,
-        "prenet": 3,
-        "dropout": 0.1,
-    },
-    "durations": {"width": 256, "depth": 2, "kernel": 3, "dropout": 0.3},
-    "mel_decoder": {
-        "width": 384,
-        "blocks": 3,
-        "middle": 4,
-        "heads": 6,
-        "window": 48,
-        "expand": 4,
-        "dropout": 0.05,
-    },
+    "text_encoder": LITE["text_encoder"]
+    | {"width": 256, "depth": 6, "heads": 4, "expand": 4, "prenet": 3},
+    "durations": LITE["durations"] | {"width": 256, "dropout": 0.3},
+    "mel_decoder": LITE["mel_decoder"]
+    | {"width": 384, "blocks": 3, "middle": 4, "heads": 6, "expand": 4},
     "vocoder": {
         "kind": "hifigan",
         "width": 512,
@@ -54,35 +41,10 @@ MODEL = {
         "kernels": (3, 7, 11),
         "dilations": (1, 3, 5),
     },
-    "lip_mapper": {
-        "lip": 8,
-        "width": 256,
-        "stages": 3,
-        "kernels": (3, 7, 11),
-        "dilations": (1, 3, 5),
-        "dropout": 0.1,
-    },
-    "reducer": {"head": 16, "latent": 6, "width": 128, "depth": 3, "kernel": 7},
-    "motion_prior": {
-        "latent": 6,
-        "width": 256,
-        "depth": 4,
-        "heads": 4,
-        "window": 32,
-        "kernel": 31,
-        "expand": 4,
-        "dropout": 0.1,
-    },
-    "motion_field": {
-        "latent": 6,
-        "width": 256,
-        "depth": 6,
-        "heads": 4,
-        "window": 32,
-        "expand": 4,
-        "kernel": 3,
-        "dropout": 0.0,
-    },
+    "lip_mapper": LITE["lip_mapper"] | {"width": 256, "stages": 3},
+    "reducer": LITE["reducer"] | {"width": 128, "depth": 3},
+    "motion_prior": LITE["motion_prior"] | {"width": 256, "kernel": 31, "expand": 4},
+    "motion_field": LITE["motion_field"] | {"width": 256, "depth": 6, "expand": 4},
 }
 SYNC = {"size": 96, "features": 512, "width": 64}
 

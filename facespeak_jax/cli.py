@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="the training program: --config FILE:STAGE --workdir DIR")
     _add_prepare(commands.add_parser("prepare", help="make a corpus to train on"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure how good weights are"))
+    _add_judges(commands.add_parser("judges", help="the networks that evaluate asks"))
+
+    doctor = commands.add_parser("doctor", help="what this machine lacks, and what to do")
+    doctor.add_argument("--workdir", metavar="DIR", help="of a training, local or gs://")
+    doctor.add_argument("--data", nargs="+", default=[], metavar="DIR", help="of clips")
+    doctor.add_argument("--weights", default=str(pipeline.WEIGHTS), metavar="DIR")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -84,6 +92,32 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
         corpus.add_argument("--out", required=True, metavar="DIR")
         corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", default=str(pipeline.WEIGHTS), metavar="DIR")
+    parser.add_argument("--suite", required=True, help="heads, grid or manifest:PATH")
+    parser.add_argument("--out", required=True, metavar="DIR", help="for report.json and report.md")
+    parser.add_argument("--clips", type=int, help="at most so many; all by default")
+    parser.add_argument("--corpus", metavar="DIR", help="prepared clips, of which test is used")
+    parser.add_argument(
+        "--row",
+        action="append",
+        default=[],
+        dest="rows",
+        metavar="NAME=DIR",
+        help="one more row, which speaks with other weights; may be repeated",
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.set_defaults(run=_evaluate)
+
+
+def _add_judges(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="get and verify them")
+    fetch.add_argument("names", nargs="*", metavar="JUDGE", help="all by default")
+    fetch.set_defaults(run=_fetch_judges)
+    actions.add_parser("list", help="which are there").set_defaults(run=_list_judges)
 
 
 def _speak(
@@ -136,9 +170,25 @@ def _prepare_grid(source: str, size: int, workers: int, out: str) -> Any:
     return _report(module.build(entries, out, name="grid", size=size, workers=workers))
 
 
+def _evaluate(**options: Any) -> Any:
+    return _needing("eval", "facespeak_jax.evaluation.evaluate").evaluate(**options)
+
+
+def _fetch_judges(names: list[str]) -> str:
+    return _needing("eval", "facespeak_jax.evaluation.judges.fetching").fetch(names)
+
+
+def _list_judges() -> str:
+    return _needing("eval", "facespeak_jax.evaluation.judges.fetching").table()
+
+
 def _report(report: Any) -> os.PathLike:
     print(f"{report.kept} clips kept, {report.rejected} rejected", file=sys.stderr)
     return report.directory
+
+
+def _doctor(**options: Any) -> str:
+    return importlib.import_module("facespeak_jax.doctor.report").report(**options)
 
 
 def _train(arguments: list[str]) -> int:

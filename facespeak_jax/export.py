@@ -1,9 +1,8 @@
 """A weights directory: `weights.safetensors`, `config.json`, `SHA256SUMS`; nothing is unpickled.
 
-`python -m facespeak_jax.export --workdirs W1 W2 … --out DIR` merges the averaged weights of stages.
+`facespeak_jax.training.merge` makes one of what the stages trained.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -124,41 +123,3 @@ def check_shapes(params: Mapping[str, Any], expected: Mapping[str, Any], name: s
     if lines:
         shown = lines[:10] + [f"and {len(lines) - 10} more"] * (len(lines) > 10)
         raise BadWeights(f"{name} is for another model:\n  " + "\n  ".join(shown))
-
-
-def merge(workdirs: Iterable[epath.PathLike], out: epath.PathLike) -> None:
-    """Writes the averaged model parts of each workdir; of a part trained twice the last counts.
-
-    Raises BadWeights if the workdirs disagree about a part's constructor arguments.
-    """
-    from facespeak_jax.speech.text import SYMBOLS
-    from facespeak_jax.training import (
-        checkpoint,
-    )  # the training program's; sampling never comes here
-
-    params: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    for workdir in workdirs:
-        config = json.loads((epath.Path(workdir) / CONFIG).read_text())
-        for part, arguments in config["model"].items():
-            if model.setdefault(part, arguments) != arguments:
-                raise BadWeights(
-                    f"{workdir} has model.{part} = {arguments}, an earlier one {model[part]}"
-                )
-        trained = [part for part in checkpoint.model_parts(workdir) if part in config["model"]]
-        params |= checkpoint.load_parts(workdir, trained)
-    save(out, params, {"model": model, "symbols": list(SYMBOLS)})
-
-
-def main() -> None:
-    """The command line of `merge`."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
-    parser.add_argument("--workdirs", nargs="+", required=True, help="of the stages, in order")
-    parser.add_argument("--out", required=True, help="the weights directory to write")
-    arguments = parser.parse_args()
-    merge(arguments.workdirs, arguments.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -69,8 +69,6 @@ class Decoder(nn.Module):
 class ToyStage:
     """Reconstruction with a critic; `broken` makes the loss NaN at one step."""
 
-    has_critic = True
-
     def __init__(self, config: ConfigDict, broken: int = -1):
         self.config, self.broken = config, broken
         self.decoder, self.critic = Decoder(**config.model.decoder), nn.Dense(1)

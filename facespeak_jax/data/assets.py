@@ -135,11 +135,19 @@ def resolve(name: str) -> Path:
     Raises AssetMissing when an archive can neither be found nor fetched, or is not the recorded
     one; KeyError for a name that is not in `ASSETS`.
     """
-    archives = ASSETS[name]
+    return fetch(name, ASSETS[name])
+
+
+def folder_of(name: str, archives: tuple[Archive, ...]) -> Path:
+    """Where `fetch` puts the files of these archives, be they there already or not."""
     key = "".join(archive.sha256 + "".join(archive.members.values()) for archive in archives)
-    folder = (
-        cache_directory() / "assets" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    )
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return cache_directory() / "assets" / f"{name}-{digest}"
+
+
+def fetch(name: str, archives: tuple[Archive, ...]) -> Path:
+    """The folder of the archives' verified files, as `resolve`. Raises AssetMissing."""
+    folder = folder_of(name, archives)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from facespeak_jax.errors import EmptyText, NothingToPronounce, UnknownSymbol
-from facespeak_jax.speech import g2p, lexicon
-from facespeak_jax.speech.heteronyms import Context, connected, disambiguate
-from facespeak_jax.speech.normalize import TOKEN, normalize
+from facespeak_jax.speech.normalization.normalize import normalize
+from facespeak_jax.speech.normalization.punctuation import TOKEN
+from facespeak_jax.speech.pronunciation import g2p, lexicon
+from facespeak_jax.speech.pronunciation.heteronyms import Context, connected, disambiguate
 
 PAD, BOS, EOS, BOUNDARY = "<pad>", "<bos>", "<eos>", " "
 PUNCTUATION = (",", ".", "?", "!", ";", ":", "—", "…", '"')

@@ -25,7 +25,7 @@ from facespeak_jax.face.generator import Render
 from facespeak_jax.face.motion_basis import Motion
 from facespeak_jax.face.warp import warp
 from facespeak_jax.model import part
-from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
+from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params, started
 
 SOURCE, TARGET, HEAD, LIPS, IDENTITY = range(len(ROLES))
 POSED = (SOURCE, HEAD, IDENTITY)  # the roles whose pose the examples give
@@ -71,7 +71,6 @@ class FaceStage:
         )
         self.readout = Readout()
         self.critic = ImageCritic(dtype=dtype, **self.weight.critic)
-        self.has_critic = bool(self.weight.gan or self.weight.feature)
         self._perceptual = None
         if self.weight.perceptual_weights:
             self._perceptual = perceptual.load(self.weight.perceptual_weights)
@@ -103,7 +102,9 @@ class FaceStage:
             "generator": generator,
             "readout": readout,
         }
-        critic = {"critic": self.critic.init(keys[4], image)["params"]} if self.has_critic else {}
+        critic = {}
+        if self.weight.gan or self.weight.feature:
+            critic["critic"] = self.critic.init(keys[4], image)["params"]
         frozen = {} if self._perceptual is None else {"perceptual": dict(self._perceptual)}
         return {"model": model, "critic": critic, "frozen": frozen}
 
@@ -124,8 +125,8 @@ class FaceStage:
         terms |= self._motion(params, motion, batch)
         if self._perceptual is not None:
             terms["perceptual"] = perceptual.distance(params["frozen"]["perceptual"], fake, real)
-        if self.has_critic:
-            terms |= self._judged(params, fake, real, step)
+        if params["critic"]:
+            terms |= self.critic_terms(params, fake, real, step)
         total = jnp.stack([self.weight[name] * value for name, value in terms.items()]).sum()
         copy = jnp.abs(_floats(batch["source"]) - real).mean()
         terms["ratio"] = jnp.abs(fake - real).mean() / copy
@@ -185,7 +186,7 @@ class FaceStage:
         lip = _disagreement(motion.alpha_lip, LIPS)
         return {"pose": pose, "units": units, "consistency": head + lip}
 
-    def _judged(
+    def critic_terms(
         self,
         params: Params,
         fake: Float[Array, "b h w 3"],
@@ -201,14 +202,9 @@ class FaceStage:
             jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
             for level in (level.astype(jnp.float32) for level in features)
         ]
-        started = self._started(step)
-        gan = started * jax.nn.softplus(-logits[:n]).mean()
-        return {"gan": gan, "feature": started * jnp.stack(distances).mean()}
-
-    def _started(self, step: Int[Array, ""]) -> Float[Array, ""]:
-        """1 once the critic has a say. A factor, since a `lax.cond` makes the gradient inside it
-        several times slower on a CPU."""
-        return (step >= self.weight.critic_from).astype(jnp.float32)
+        on = started(step, self.weight.critic_from)
+        gan = on * jax.nn.softplus(-logits[:n]).mean()
+        return {"gan": gan, "feature": on * jnp.stack(distances).mean()}
 
     def critic_loss(
         self, params: Params, carry: Carry, batch: Batch, key: jax.Array, step: Int[Array, ""]
@@ -225,9 +221,9 @@ class FaceStage:
         noisy = carry.real + 0.03 * jax.random.normal(key, carry.real.shape)
         judged: Any = self.critic.apply(critic, jnp.concatenate([carry.real, noisy, carry.fake]))
         real, shaken, fake = jnp.split(judged[0], 3)
-        started = self._started(step)
-        logistic = started * (jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean())
-        smooth = started * jnp.square(shaken - real).mean()
+        on = started(step, self.weight.critic_from)
+        logistic = on * (jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean())
+        smooth = on * jnp.square(shaken - real).mean()
         right = 0.5 * ((real > 0).mean() + (fake < 0).mean())
         metrics = {"critic/logistic": logistic, "critic/smooth": smooth, "critic/right": right}
         return logistic + self.weight.critic_smooth * smooth, metrics

@@ -29,7 +29,8 @@ from facespeak_jax.motion.sync import SYNC_FRAMES, SYNC_MELS, SyncExpert, mouth_
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.speech import durations
 from facespeak_jax.stages.face import Carry, FaceStage, attention, edge_l1, pyramid_l1
-from facespeak_jax.stages.motion import SAMPLING_STEPS, MotionModules, TextFeatures, curves
+from facespeak_jax.stages.motion import SAMPLING_STEPS, curves
+from facespeak_jax.stages.motion_losses import MotionModules, TextFeatures
 from facespeak_jax.stages.speech import Sentence, SpeechStage
 from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
 from facespeak_jax.stages.sync import to_float
@@ -59,7 +60,6 @@ class JointStage:
         self.motion = MotionModules(config)
         dtype = jnp.dtype(self.config.train.dtype)
         self.expert: Any = SyncExpert(**self.config.sync, dtype=dtype)
-        self.has_critic = self.face.has_critic
         self.sync_weight = self.weight.sync if self.config.upstream.sync_expert else 0.0
         if not self.sync_weight:
             logging.info("No config.upstream.sync_expert: the sync loss has weight 0")
@@ -263,8 +263,8 @@ class JointStage:
             terms["perceptual"] = perceptual.distance(parts["perceptual"], fake, real)
         rec = jnp.stack([face[name] * value for name, value in terms.items()]).sum()
         judged = {"gan": jnp.float32(0), "feature": jnp.float32(0)}
-        if self.has_critic:
-            judged = self.face._judged(params, fake, real, step)
+        if params["critic"]:
+            judged = self.face.critic_terms(params, fake, real, step)
         terms |= judged
         terms["id"] = self._identity_lost(parts, fake, seen)
         terms["sync"] = jnp.mean(jax.nn.softplus(-self._sync_logit(parts, render, said, batch)))

@@ -129,8 +129,6 @@ class SpeechModules:
 class SpeechStage:
     """See `stages.stage.Stage`. A vocoder among `config.upstream` gives its evaluations a sound."""
 
-    has_critic = False
-
     def __init__(self, config: ConfigDict):
         self.config = config
         self.modules = SpeechModules(config)
@@ -180,12 +178,6 @@ class SpeechStage:
         terms = self.modules.terms(parts, said, batch, noise, options)
         total: Any = sum(weight[name] * value for name, value in terms.items())
         return total, Outputs({f"speech/{name}": value for name, value in terms.items()})
-
-    def critic_loss(
-        self, params: Params, carry: Any, batch: Batch, key: jax.Array, step: Int[Array, ""]
-    ) -> tuple[Float[Array, ""], Metrics]:
-        """Not used: this stage has no critic."""
-        raise NotImplementedError
 
     def eval(
         self, params: Params, batch: Batch, key: jax.Array

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, Int, UInt8
 from ml_collections import ConfigDict
 
 from facespeak_jax.data.pipeline import ExampleMaker
@@ -18,7 +19,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class Outputs(NamedTuple):
-    """What `Stage.loss` gives beside the loss: metrics to average, and what `critic_loss` needs."""
+    """What `Stage.loss` gives beside the loss: metrics to average, and what critics compare."""
 
     metrics: Metrics
     carry: Any = None
@@ -29,15 +30,13 @@ class Stage(Protocol):
     """One training stage; constructed from the whole config (`config.model`, `config.loss`, …).
 
     `params` is always the whole dictionary of groups. `loss` is differentiated with respect to
-    `params["model"]` alone, `critic_loss` with respect to `params["critic"]` alone; "frozen" holds
-    upstream parts that are only applied. `init`, `loss` and `critic_loss` are pure and are jitted
-    by the loop; `eval` is called on device arrays outside jit and jits what it needs. A part whose
-    gradient is exactly zero in a step is left untouched by the optimizer, so a loss may train
-    parts in turn. Upstream weights are put in by the loop after `init`.
+    `params["model"]` alone; "frozen" holds upstream parts that are only applied. `init` and `loss`
+    are pure and are jitted by the loop; `eval` is called on device arrays outside jit and jits what
+    it needs. A part whose gradient is exactly zero in a step is left untouched by the optimizer, so
+    a loss may train parts in turn. Upstream weights are put in by the loop after `init`.
     """
 
     config: ConfigDict
-    has_critic: bool
 
     def example(self) -> ExampleMaker: ...
 
@@ -47,15 +46,24 @@ class Stage(Protocol):
         self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
     ) -> tuple[Float[Array, ""], Outputs]: ...
 
-    def critic_loss(
-        self, params: Params, carry: Any, batch: Batch, key: jax.Array, step: jax.Array
-    ) -> tuple[Float[Array, ""], Metrics]: ...
-
     def eval(
         self, params: Params, batch: Batch, key: jax.Array
     ) -> tuple[
         Metrics, dict[str, UInt8[np.ndarray, "h w 3"]], dict[str, Float32[np.ndarray, " n"]]
     ]: ...
+
+
+@runtime_checkable
+class Adversarial(Protocol):
+    """A stage that can train against critics; it does where its `init` puts any into "critic".
+
+    `critic_loss` is pure and is differentiated with respect to `params["critic"]` alone; `carry` is
+    what `loss` gave in the same step, without gradient.
+    """
+
+    def critic_loss(
+        self, params: Params, carry: Any, batch: Batch, key: jax.Array, step: jax.Array
+    ) -> tuple[Float[Array, ""], Metrics]: ...
 
 
 @runtime_checkable
@@ -70,3 +78,13 @@ class Prepared(Protocol):
     def prepare(
         self, params: Params, sources: Sequence[Clips], workdir: epath.PathLike
     ) -> None: ...
+
+
+def started(step: Int[Array, ""], first: int) -> Float[Array, ""]:
+    """1 from step `first` on, 0 before: a factor of what critics say while they are to wait.
+
+    A factor and no `lax.cond`: on CPU a convolution's weight gradient takes five to eight times as
+    long inside one. To save the critics' time early on, train without them (gan = feature = 0) and
+    name that run upstream.
+    """
+    return (step >= first).astype(jnp.float32)

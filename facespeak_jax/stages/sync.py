@@ -40,8 +40,6 @@ def balanced_cross_entropy(logits: Float[Array, "b k"]) -> Float[Array, ""]:
 class SyncStage:
     """Trains `sync_expert`, whose arguments are config.sync."""
 
-    has_critic = False
-
     def __init__(self, config: ConfigDict):
         self.config: Any = config
         dtype = jnp.dtype(self.config.train.dtype)
@@ -64,11 +62,6 @@ class SyncStage:
         logits, _ = self._judge(params, self._augmented(batch, key))
         loss = balanced_cross_entropy(logits)
         return loss, Outputs({"accuracy": accuracy(logits)})
-
-    def critic_loss(
-        self, params: Params, carry: Any, batch: Batch, key: jax.Array, step: jax.Array
-    ) -> tuple[Float[Array, ""], Metrics]:
-        raise NotImplementedError("the sync stage has no critic")
 
     def eval(
         self, params: Params, batch: Batch, key: jax.Array

@@ -13,7 +13,7 @@ from facespeak_jax.data.examples.vocoder import MARGIN, VocoderExamples
 from facespeak_jax.rates import HOP
 from facespeak_jax.speech import critics, mel
 from facespeak_jax.speech.critics import Judgement
-from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
+from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params, started
 
 # Window, mel bins and n_fft of the spectra compared; hop is a quarter of the window.
 SCALES = ((320, 40, 512), (640, 80, 1024), (1280, 100, 2048))
@@ -37,7 +37,6 @@ class VocoderStage:
             "periods": critics.MultiPeriodCritic(dtype=dtype, **config.loss.periods),
             "resolutions": critics.MultiResolutionCritic(dtype=dtype, **config.loss.resolutions),
         }
-        self.has_critic = bool(config.loss.gan or config.loss.feature)
         self._evaluate = jax.jit(self._evaluation)
 
     def example(self) -> VocoderExamples:
@@ -49,11 +48,13 @@ class VocoderStage:
         wave, features = self._inputs(batch)
         keys = jax.random.split(key, 3)
         parts = {"vocoder": self.vocoder.init(keys[0], features)["params"]}
-        judges = {
-            name: critic.init(k, wave)["params"]
-            for (name, critic), k in zip(self.critics.items(), keys[1:], strict=True)
-        }
-        return {"model": parts, "critic": judges if self.has_critic else {}, "frozen": {}}
+        judges = {}
+        if self.config.loss.gan or self.config.loss.feature:
+            judges = {
+                name: critic.init(k, wave)["params"]
+                for (name, critic), k in zip(self.critics.items(), keys[1:], strict=True)
+            }
+        return {"model": parts, "critic": judges, "frozen": {}}
 
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: Int[Array, ""]
@@ -64,8 +65,8 @@ class VocoderStage:
         recorded, features = self._inputs(batch)
         made: Any = self.vocoder.apply({"params": params["model"]["vocoder"]}, features)
         terms = {"mel": spectral_distance(made, recorded)}
-        if self.has_critic:
-            terms |= self._judged(params, made, recorded, step)
+        if params["critic"]:
+            terms |= self._critic_terms(params, made, recorded, step)
         total: Any = sum(weight[name] * value for name, value in terms.items())
         metrics = {f"vocoder/{name}": value for name, value in terms.items()}
         return total, Outputs(metrics, Carry(jax.lax.stop_gradient(made), recorded))
@@ -77,7 +78,7 @@ class VocoderStage:
         del batch, key
         recorded = self._judgements(params, carry.recorded)
         value = critics.critic_loss(recorded, self._judgements(params, carry.made))
-        value = value * self._started(step)
+        value = value * started(step, self.config.loss.critic_from)
         return value, {"critic/squares": value}
 
     def eval(
@@ -115,7 +116,7 @@ class VocoderStage:
             judged += critic.apply({"params": params["critic"][name]}, wave)
         return tuple(judged)
 
-    def _judged(
+    def _critic_terms(
         self,
         params: Params,
         made: Float[Array, "b n"],
@@ -124,20 +125,11 @@ class VocoderStage:
     ) -> Metrics:
         judged = self._judgements(params, made)
         target = jax.lax.stop_gradient(self._judgements(params, recorded))
-        started = self._started(step)
+        on = started(step, self.config.loss.critic_from)
         return {
-            "gan": started * critics.adversarial_loss(judged),
-            "feature": started * critics.feature_loss(target, judged),
+            "gan": on * critics.adversarial_loss(judged),
+            "feature": on * critics.feature_loss(target, judged),
         }
-
-    def _started(self, step: Int[Array, ""]) -> Float[Array, ""]:
-        """1 from `loss.critic_from` on, 0 before.
-
-        A factor and no `lax.cond`: on CPU a convolution's weight gradient takes five to eight times
-        as long inside one. To save the critics' time early on, train without them (gan = feature =
-        0) and name that run upstream.
-        """
-        return (step >= self.config.loss.critic_from).astype(jnp.float32)
 
 
 def spectral_distance(made: Float[Array, "b n"], recorded: Float[Array, "b n"]) -> Float[Array, ""]:

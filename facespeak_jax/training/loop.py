@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import tensorflow as tf
 from absl import logging
 from clu import metric_writers, parameter_overview, periodic_actions
@@ -83,10 +84,7 @@ class _Run:
         make = stage.example()
         self.batches = pipeline.batches(config, make, split=config.data.split, rows=rows)
         self.held_out = pipeline.batches(config, make, split=config.data.eval_split, rows=rows)
-        groups = state.TRAINED if stage.has_critic else state.TRAINED[:1]
-        self.optimizers = {
-            group: state.optimizer(config.optim[group], config.train.steps) for group in groups
-        }
+        self.optimizers: dict[str, optax.GradientTransformation] = {}  # filled by `initialise`
         self.mesh = mesh
 
     def go(self, stop: "_Stop") -> TrainState:
@@ -138,12 +136,14 @@ class _Run:
 
     def initialise(self) -> tuple[TrainState, TrainState]:
         """The state to start from, and its shardings: the newest checkpoint, else a fresh one."""
+        batch = self.on_device(self.batches[0])
+        params = jax.eval_shape(self.stage.init, self.key, batch)
+        self.optimizers = state.optimizers(self.config.optim, self.config.train.steps, params)
 
         def fresh(key: jax.Array, batch: Any) -> TrainState:
             return state.create(self.stage.init(key, batch), self.optimizers)
 
-        batch = self.on_device(self.batches[0])
-        shapes = jax.eval_shape(fresh, self.key, batch)
+        shapes = jax.eval_shape(lambda made: state.create(made, self.optimizers), params)
         layout = sharding.infer(shapes, self.mesh)
         if self.checkpoints.latest is not None:
             abstract = jax.tree.map(

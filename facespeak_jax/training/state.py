@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from facespeak_jax.errors import FaceSpeakError
 
-TRAINED = ("model", "critic")  # the groups that have an optimizer
+TRAINED = ("model", "critic")  # the groups that have an optimizer where they have parts
 
 
 class BadOptimizer(FaceSpeakError):
@@ -64,6 +64,13 @@ def optimizer(optim: ConfigDict, steps: int) -> optax.GradientTransformation:
         mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
     )
     return optax.chain(optax.clip_by_global_norm(optim.clip), adamw)
+
+
+def optimizers(
+    optim: ConfigDict, steps: int, params: dict[str, Any]
+) -> dict[str, optax.GradientTransformation]:
+    """Group -> `optimizer` of `optim.<group>`, for every group of the parameters that trains."""
+    return {group: optimizer(optim[group], steps) for group in TRAINED if params.get(group)}
 
 
 def update(

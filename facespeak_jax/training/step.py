@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from facespeak_jax.stages.stage import Batch, Metrics, Params, Stage
+from facespeak_jax.stages.stage import Adversarial, Batch, Metrics, Params, Stage
 from facespeak_jax.training import metrics, state
 from facespeak_jax.training.metrics import Accumulator
 from facespeak_jax.training.state import TrainState
@@ -32,7 +32,7 @@ def gradients(
         loss = jax.checkpoint(loss, policy=_products)
     (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(params["model"])
     found = {"loss": value, **outputs.metrics}
-    if not stage.has_critic:
+    if not (isinstance(stage, Adversarial) and params.get("critic")):
         return {"model": grads}, found
     carry = jax.lax.stop_gradient(outputs.carry)
 

@@ -8,7 +8,6 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from facespeak_jax.data import pipeline
 from facespeak_jax.face import perceptual
 from facespeak_jax.stages.face import (
     FaceStage,
@@ -66,11 +65,13 @@ def config(corpus, **loss):
 
 
 @pytest.fixture(scope="module")
-def begun(corpus):
-    stage = FaceStage(config(corpus))
-    batches = pipeline.batches(stage.config, stage.example(), split="train")
-    batch = {name: jnp.asarray(value) for name, value in batches[0].items()}
-    return stage, jax.jit(stage.init)(jax.random.key(0), batch), batch
+def stage(corpus):
+    return FaceStage(config(corpus))
+
+
+@pytest.fixture(scope="module")
+def begun(stage, params, batch):
+    return stage, params, batch
 
 
 @pytest.fixture(scope="module")

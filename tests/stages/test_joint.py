@@ -5,7 +5,6 @@ import optax
 import pytest
 
 from configs import smoke
-from facespeak_jax.data import records
 from facespeak_jax.data.examples.motion import HISTORY
 from facespeak_jax.data.examples.sync import FRAMES, pictures
 from facespeak_jax.rates import SAMPLES_PER_FRAME
@@ -35,11 +34,6 @@ def config():
 def examples(clips, count):
     maker = joint.JointStage(config()).example()
     return [maker(clips, np.random.default_rng(i), i % len(clips)) for i in range(count)]
-
-
-@pytest.fixture(scope="module")
-def clips(corpus):
-    return records.open_split(corpus, "train")
 
 
 def test_pictures_boxes_and_sound_are_of_the_same_moment(clips):

@@ -5,7 +5,6 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from facespeak_jax.data import records
 from facespeak_jax.data.examples.motion import HISTORY
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.speech import mel
@@ -46,9 +45,8 @@ KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
-def prepared(corpus, tmp_path_factory):
+def prepared(clips, tmp_path_factory):
     """A stage with its tables filled, its first parameters, a batch, and where the tables lie."""
-    clips = records.open_split(corpus, "train")
     stage, workdir = motion.MotionStage(CONFIG), tmp_path_factory.mktemp("work")
 
     def batch():
@@ -61,49 +59,12 @@ def prepared(corpus, tmp_path_factory):
     return stage, params, batch(), clips, workdir
 
 
-def test_the_table_holds_what_the_encoder_sees(prepared):
-    stage, params, _, clips, _ = prepared
-    table = stage.tables[clips.name]
-    images = motion.to_float(jnp.array(motion.pictures(clips[2].frames[10:14], 64)))
-    alpha, identity = stage.face.apply({"params": params["frozen"]}, images, method=motion._encode)
-    np.testing.assert_allclose(table.of(2)[10:14], alpha, atol=2e-3, rtol=2e-3)
-    assert table.of(2).shape == (48, 9)
-    assert table.identity.shape == (len(clips), motion.IDENTITIES, STYLE)
-    first = motion.to_float(jnp.array(motion.pictures(clips[2].frames[:1], 64)))
-    _, identity = stage.face.apply({"params": params["frozen"]}, first, method=motion._encode)
-    np.testing.assert_allclose(table.identity[2, 0], identity[0], atol=2e-3, rtol=2e-3)
-
-
-def test_a_corpus_is_encoded_once_for_the_same_weights(prepared, monkeypatch):
-    stage, params, _, clips, workdir = prepared
-    face = {name: params["frozen"][name] for name in ("encoder", "motion_basis")}
-    directory = workdir / "alpha"
-    made = sorted(directory.rglob("*.npz"))
-    assert len(made) == 1
-    with monkeypatch.context() as patch:
-        patch.setattr(motion, "_write", lambda *_: pytest.fail("encoded again"))
-        again = motion.encode_corpus(stage.face, face, clips, directory, 64)
-    np.testing.assert_array_equal(again.alpha, stage.tables[clips.name].alpha)
-    other = jax.tree.map(lambda x: 1.01 * x, face)
-    motion.encode_corpus(stage.face, other, clips, directory, 64)
-    assert len(list(directory.rglob("*.npz"))) == 2
-
-
-def test_a_clip_that_cannot_be_read_is_left_out(prepared, tmp_path, monkeypatch):
-    stage, params, _, clips, _ = prepared
-    face = {name: params["frozen"][name] for name in ("encoder", "motion_basis")}
-    read = records.Clips.__getitem__
-
-    def broken(self, position):
-        if position == 1:
-            raise motion.BadExample("broken")
-        return read(self, position)
-
-    monkeypatch.setattr(records.Clips, "__getitem__", broken)
-    table = motion.encode_corpus(stage.face, face, clips, tmp_path, 64)
-    with pytest.raises(motion.BadExample):
-        table.of(1)
-    np.testing.assert_array_equal(table.of(2), stage.tables[clips.name].of(2))
+def test_preparing_encodes_the_clips_it_is_given(prepared):
+    stage, _, batch, clips, workdir = prepared
+    assert set(stage.tables) == {clips.name}
+    assert stage.tables[clips.name].of(2).shape == (48, 9)
+    assert len(list((workdir / "alpha").rglob("*.npz"))) == 1
+    assert float(jnp.abs(batch["alpha"]).max()) > 0
 
 
 def test_mel_of_a_stretch_is_that_of_the_whole_clip(prepared):

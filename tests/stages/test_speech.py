@@ -5,7 +5,6 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from facespeak_jax.data import pipeline, records
 from facespeak_jax.data.examples.speech import SpeechExamples
 from facespeak_jax.data.schema import BadExample
 from facespeak_jax.speech.text import SYMBOLS
@@ -17,8 +16,8 @@ KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
-def config(corpus):
-    return ConfigDict(
+def stage(corpus):
+    config = ConfigDict(
         {
             "seed": 0,
             "model": {
@@ -47,22 +46,7 @@ def config(corpus):
             "upstream": {"vocoder": "somewhere"},
         }
     )
-
-
-@pytest.fixture(scope="module")
-def stage(config):
     return SpeechStage(config)
-
-
-@pytest.fixture(scope="module")
-def batch(config, stage):
-    made = pipeline.batches(config, stage.example(), split="train")[0]
-    return {name: jnp.asarray(value) for name, value in made.items()}
-
-
-@pytest.fixture(scope="module")
-def params(stage, batch):
-    return jax.jit(stage.init)(KEY, batch)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +87,7 @@ def test_losses_fall(loss, params, batch):
         assert last < 0.8 * first, name
 
 
-def test_padding_never_changes_the_losses(stage, params, batch, config):
+def test_padding_never_changes_the_losses(stage, params, batch):
     """Evaluated without dropout; the bucket grows behind the sentence only."""
     modules = stage.modules
     parts = {**params["frozen"], **params["model"]}
@@ -145,8 +129,7 @@ def test_eval_shows_the_sentence(stage, params, batch):
     assert sounds["spoken"].shape == sounds["recorded"].shape == (160 * m,)
 
 
-def test_the_picture_comes_from_another_clip_of_the_person(corpus):
-    clips = records.open_split(corpus, "train")
+def test_the_picture_comes_from_another_clip_of_the_person(clips):
     maker = SpeechExamples(size=64, tokens=16, mels=200, crop=48, strength=0.0)
     for position in range(len(clips)):
         example = maker(clips, np.random.default_rng(position), position)
@@ -158,8 +141,7 @@ def test_the_picture_comes_from_another_clip_of_the_person(corpus):
         assert abs(corner - own[0, 0].astype(int)).max() > 3
 
 
-def test_examples_have_one_shape_and_vary(corpus):
-    clips = records.open_split(corpus, "train")
+def test_examples_have_one_shape_and_vary(clips):
     maker = SpeechExamples(size=32, tokens=16, mels=200, crop=48)
     made = [maker(clips, np.random.default_rng(seed), 0) for seed in range(8)]
     for name in made[0]:
@@ -171,8 +153,7 @@ def test_examples_have_one_shape_and_vary(corpus):
 
 
 @pytest.mark.parametrize(("limits", "message"), [((5, 200), "phonemes"), ((16, 100), "mel frames")])
-def test_clips_that_do_not_fit_are_refused(corpus, limits, message):
-    clips = records.open_split(corpus, "train")
+def test_clips_that_do_not_fit_are_refused(clips, limits, message):
     maker = SpeechExamples(size=32, tokens=limits[0], mels=limits[1], crop=48)
     with pytest.raises(BadExample, match=message):
         maker(clips, np.random.default_rng(0), 0)

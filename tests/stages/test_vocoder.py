@@ -5,19 +5,18 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from facespeak_jax.data import pipeline, records
 from facespeak_jax.data.examples.vocoder import MARGIN, VocoderExamples
 from facespeak_jax.data.schema import BadExample
 from facespeak_jax.speech import mel
-from facespeak_jax.stages.stage import Stage
+from facespeak_jax.stages.stage import Adversarial, Stage
 from facespeak_jax.stages.vocoder import VocoderStage, spectral_distance
 
 KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
-def config(corpus):
-    return ConfigDict(
+def stage(corpus):
+    config = ConfigDict(
         {
             "seed": 0,
             "model": {
@@ -37,32 +36,17 @@ def config(corpus):
             "train": {"dtype": "float32"},
         }
     )
-
-
-@pytest.fixture(scope="module")
-def stage(config):
     return VocoderStage(config)
-
-
-@pytest.fixture(scope="module")
-def batch(config, stage):
-    made = pipeline.batches(config, stage.example(), split="train")[0]
-    return {name: jnp.asarray(value) for name, value in made.items()}
-
-
-@pytest.fixture(scope="module")
-def params(stage, batch):
-    return jax.jit(stage.init)(KEY, batch)
 
 
 def test_is_a_stage_with_the_right_parts(stage, params):
     assert isinstance(stage, Stage)
+    assert isinstance(stage, Adversarial)
     assert set(params["model"]) == {"vocoder"}
     assert set(params["critic"]) == {"periods", "resolutions"}
 
 
-def test_inner_frames_are_those_of_the_whole_clip(corpus):
-    clips = records.open_split(corpus, "train")
+def test_inner_frames_are_those_of_the_whole_clip(clips):
     maker = VocoderExamples(16, quietest=1.0)
     piece = maker(clips, np.random.default_rng(0), 0)["wave"]
     whole = clips[0].audio.astype(np.float32) / 32768
@@ -76,8 +60,7 @@ def test_inner_frames_are_those_of_the_whole_clip(corpus):
     np.testing.assert_allclose(inside, expected, atol=1e-4)
 
 
-def test_short_clips_are_refused(corpus):
-    clips = records.open_split(corpus, "train")
+def test_short_clips_are_refused(clips):
     with pytest.raises(BadExample, match="fewer"):
         VocoderExamples(10_000)(clips, np.random.default_rng(0), 0)
 

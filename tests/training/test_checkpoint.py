@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from facespeak_jax import export
 from facespeak_jax.training import checkpoint, state
 from facespeak_jax.training.state import TrainState
 
@@ -99,3 +100,10 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         checkpoint.BadCheckpoint, match="no vocoder; it has base, decoder, encoder, judge"
     ):
         checkpoint.load_parts(tmp_path, ["vocoder"])
+
+
+def test_parts_are_read_from_a_weights_directory_too(tmp_path):
+    kernel = np.arange(4, dtype=np.float32)
+    export.save(tmp_path, {"decoder": {"kernel": kernel}}, {"model": {}, "symbols": []})
+    parts = checkpoint.load_parts(tmp_path, ["decoder"])
+    np.testing.assert_array_equal(parts["decoder"]["kernel"], kernel)

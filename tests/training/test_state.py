@@ -61,3 +61,11 @@ def test_a_fresh_state_shares_no_buffer_with_its_average():
     fresh = state.create(params, {"model": optax.sgd(1.0)})
     pointer = fresh.params["model"]["part"]["kernel"].unsafe_buffer_pointer()
     assert fresh.ema["part"]["kernel"].unsafe_buffer_pointer() != pointer
+
+
+def test_only_groups_with_parts_get_an_optimizer():
+    config = ml_collections.ConfigDict({"model": optim(), "critic": optim()})
+    part = {"part": {"kernel": jnp.ones((2, 2))}}
+    assert set(state.optimizers(config, 10, {"model": part, "critic": part})) == {"model", "critic"}
+    assert set(state.optimizers(config, 10, {"model": part, "critic": {}})) == {"model"}
+    assert set(state.optimizers(config, 10, {"model": part, "frozen": part})) == {"model"}

@@ -61,11 +61,26 @@ def test_each_group_sees_its_own_loss_alone(batch):
     np.testing.assert_array_equal(grads["critic"]["linear"]["kernel"], 0)
 
 
+def test_without_critics_the_model_trains_alone(batch):
+    class Alone(Still):
+        def init(self, key, batch):
+            return super().init(key, batch) | {"critic": {}}
+
+        def loss(self, params, batch, key, step):
+            made = self._run(params["model"], batch, key)
+            return jnp.square(made - self._image(batch)).mean(), Outputs({})
+
+    grads, values = compute(Alone(toy.config()), batch)
+    assert set(grads) == {"model"}
+    assert set(values) == {"loss"}
+
+
 def test_a_bad_step_and_those_after_it_change_nothing_but_the_count(batch):
     config = toy.config()
     stage = toy.ToyStage(config, broken=2)
-    optimizers = {g: state.optimizer(config.optim[g], 10) for g in state.TRAINED}
-    now = state.create(stage.init(jax.random.key(0), batch), optimizers)
+    params = stage.init(jax.random.key(0), batch)
+    optimizers = state.optimizers(config.optim, 10, params)
+    now = state.create(params, optimizers)
     names = step.metric_names(stage, config.train, optimizers, now.params, batch)
     advance = jax.jit(step.make(stage, config.train, optimizers))
     states, seen = [now], metrics.empty(names)

@@ -1,24 +1,23 @@
 """Examples of the motion stage: a stretch of a clip as motion coefficients, its text and its sound.
 
-The coefficients come from a table that the stage computes once from the encoder
-(`stages/motion.py`): encoding every frame of every example again would take most of the training.
+The coefficients come from a table that the stage computes once from the encoder, in
+`stages/alpha_table.py`.
 """
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 
+from facespeak_jax.data.examples.phonemes import padded, tokens
 from facespeak_jax.data.examples.sync import waveform
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
-from facespeak_jax.data.schema import BadExample, Clip
+from facespeak_jax.data.schema import BadExample
 from facespeak_jax.rates import SAMPLES_PER_FRAME
-from facespeak_jax.speech.text import SYMBOLS
 
 HISTORY = 8  # frames before a stretch that its example shows
 SHORTEST = 16  # frames
-_TOKEN = {symbol: token for token, symbol in enumerate(SYMBOLS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +44,6 @@ class AlphaTable:
         if not np.isfinite(style).all():
             raise BadExample(f"clip {position} has no identity: it could not be read")
         return style
-
-
-def tokens(clip: Clip, limit: int) -> tuple[Int32[np.ndarray, " {limit}"], int]:
-    """The phonemes as token numbers padded to `limit`, and their count. Raises BadExample."""
-    symbols = clip.symbols
-    if not symbols or not len(clip.durations):
-        raise BadExample(f"clip {clip.clip_id!r} has no timed phonemes")
-    if len(symbols) > limit:
-        raise BadExample(f"clip {clip.clip_id!r} has {len(symbols)} phonemes, limit {limit}")
-    if unknown := set(symbols) - set(_TOKEN):
-        raise BadExample(f"clip {clip.clip_id!r} has unknown phonemes {sorted(unknown)}")
-    padded = np.zeros(limit, np.int32)
-    padded[: len(symbols)] = [_TOKEN[symbol] for symbol in symbols]
-    return padded, len(symbols)
 
 
 def stretch(
@@ -110,7 +95,9 @@ class MotionExamples:
         if available < SHORTEST:
             raise BadExample(f"clip {clip.clip_id!r} has {available} frames; {SHORTEST} are needed")
         alpha, identity = self._coefficients(clips, rng, position)
-        symbols, count = tokens(clip, self.tokens)
+        symbols = tokens(clip, self.tokens)
+        if not len(clip.durations):
+            raise BadExample(f"clip {clip.clip_id!r} has no durations of its phonemes")
         start, frames = stretch(rng, available, self.shortest, self.frames)
         rows = np.arange(start - HISTORY, start + self.frames).clip(0, start + frames - 1)
         wave = np.zeros((self.frames + 2) * SAMPLES_PER_FRAME, np.float32)
@@ -123,9 +110,9 @@ class MotionExamples:
             "identity": identity,
             "start": np.int32(start),
             "length": np.int32(frames),
-            "tokens": symbols,
-            "token_length": np.int32(count),
-            "durations": np.pad(clip.durations, (0, self.tokens - count)),
+            "tokens": padded(symbols, self.tokens),
+            "token_length": np.int32(len(symbols)),
+            "durations": padded(clip.durations, self.tokens),
             "wave": wave,
         }
 

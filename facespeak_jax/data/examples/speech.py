@@ -4,17 +4,15 @@ import dataclasses
 import io
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image, ImageFilter
 
 from facespeak_jax.data.examples.face import colour_change
+from facespeak_jax.data.examples.phonemes import padded, tokens
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
 from facespeak_jax.data.schema import VOICE, BadExample, Clip, decode_image
 from facespeak_jax.rates import HOP, MELS_PER_FRAME
-from facespeak_jax.speech.text import SYMBOLS
-
-_TOKEN = {symbol: token for token, symbol in enumerate(SYMBOLS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +39,17 @@ class SpeechExamples:
         clip that does not fit the bucket.
         """
         clip = clips[position]
-        tokens = _padded(_tokens(clip, self.tokens), self.tokens)
+        symbols = tokens(clip, self.tokens)
         m = MELS_PER_FRAME * len(clip.frames)
         if m > self.mels:
             raise BadExample(f"clip {clip.clip_id!r} has {m} mel frames, limit {self.mels}")
+        if not len(clip.durations) and len(symbols) > m:
+            raise BadExample(f"clip {clip.clip_id!r} has more phonemes than mel frames")
         last = max(m - self.crop, 0) // MELS_PER_FRAME
         return {
-            "tokens": tokens,
-            "length": np.int32(len(clip.symbols)),
-            "durations": _padded(clip.durations, self.tokens),
+            "tokens": padded(symbols, self.tokens),
+            "length": np.int32(len(symbols)),
+            "durations": padded(clip.durations, self.tokens),
             "timed": np.bool_(len(clip.durations) > 0),
             "wave": np.pad(clip.audio, (0, HOP * self.mels - len(clip.audio))),
             "mel_length": np.int32(m),
@@ -70,24 +70,6 @@ class SpeechExamples:
             image = _moved(image, rng, self.strength)
         image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
         return _disguised(image, rng, self.strength) if self.strength else np.asarray(image)
-
-
-def _tokens(clip: Clip, limit: int) -> Int32[np.ndarray, " l"]:
-    """The phonemes as token numbers. Raises BadExample if they cannot be learned from."""
-    symbols = clip.symbols
-    if not symbols:
-        raise BadExample(f"clip {clip.clip_id!r} has no phonemes")
-    if len(symbols) > limit:
-        raise BadExample(f"clip {clip.clip_id!r} has {len(symbols)} phonemes, limit {limit}")
-    if not len(clip.durations) and len(symbols) > MELS_PER_FRAME * len(clip.frames):
-        raise BadExample(f"clip {clip.clip_id!r} has more phonemes than mel frames")
-    if unknown := set(symbols) - set(_TOKEN):
-        raise BadExample(f"clip {clip.clip_id!r} has unknown phonemes {sorted(unknown)}")
-    return np.array([_TOKEN[symbol] for symbol in symbols], np.int32)
-
-
-def _padded(values: Int32[np.ndarray, " l"], n: int) -> Int32[np.ndarray, " {n}"]:
-    return np.pad(values, (0, n - len(values)))
 
 
 def _moved(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:

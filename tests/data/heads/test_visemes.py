@@ -10,7 +10,7 @@ from facespeak_jax.data.heads.visemes import (
     opening_of,
     viseme_units,
 )
-from facespeak_jax.speech.lexicon import PHONES
+from facespeak_jax.speech.pronunciation.lexicon import PHONES
 
 
 def spoken(text, lengths=None):

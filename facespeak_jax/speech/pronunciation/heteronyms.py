@@ -6,7 +6,7 @@ Neighbouring words decide; there is no parser. Where they say nothing the common
 from dataclasses import dataclass
 from functools import cache
 
-from facespeak_jax.speech.lexicon import VOWELS, Pronunciation, plural, read_data
+from facespeak_jax.speech.pronunciation.lexicon import VOWELS, Pronunciation, plural, read_data
 from facespeak_jax.speech.tables import table, words
 
 _MODALS = words(

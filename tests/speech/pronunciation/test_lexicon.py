@@ -2,7 +2,7 @@
 
 import pytest
 
-from facespeak_jax.speech import lexicon
+from facespeak_jax.speech.pronunciation import lexicon
 
 
 def test_dictionary_is_whole_and_uses_every_phone():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facespeak_jax.speech import g2p, g2p_training, lexicon
+from facespeak_jax.speech.pronunciation import g2p, g2p_training, lexicon
 
 PAIRS = [(word, variants[0]) for word, variants in g2p_training.entries(test=False)[::200]]
 

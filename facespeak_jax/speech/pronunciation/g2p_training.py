@@ -6,16 +6,21 @@
 
 Nothing is random: the same dictionary gives the same bytes. A twentieth of the word families is
 never trained on.
+
+    python -m facespeak_jax.speech.pronunciation.g2p_training train --out g2p.npz
+    python -m facespeak_jax.speech.pronunciation.g2p_training evaluate
 """
 
+import argparse
 import re
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from facespeak_jax.speech import lexicon
-from facespeak_jax.speech.g2p import END, LETTERS, Graphone, JointModel, edits
+from facespeak_jax.speech.pronunciation import g2p, lexicon
+from facespeak_jax.speech.pronunciation.g2p import END, LETTERS, Graphone, JointModel, edits
 
 ORDER = 7
 ITERATIONS = 15
@@ -314,3 +319,26 @@ def error_rates(model: JointModel, words=None) -> dict[str, float]:
         name: count / (total if name.startswith("phones") else len(words))
         for name, count in wrong.items()
     } | {"tested": len(words)}
+
+
+def main() -> None:
+    """Train or evaluate the model from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m facespeak_jax.speech.pronunciation.g2p_training", description=__doc__
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("train", help="make the model from the dictionary")
+    making.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    judging = commands.add_parser("evaluate", help="print error rates on the held-out words")
+    judging.add_argument("--model", type=Path, help="an .npz other than the shipped one")
+    arguments = parser.parse_args()
+    if arguments.command == "train":
+        train().save(arguments.out)
+        print(arguments.out)
+    else:
+        stored = arguments.model
+        print(error_rates(JointModel.load(stored.read_bytes()) if stored else g2p.model()))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,13 +3,9 @@
 A word is a sequence of graphones, pairs of one or two letters with up to two phones ("ph" : F).
 Their sequence follows a backed-off n-gram model stored as a trie (Bisani & Ney 2008,
 "Joint-sequence models for grapheme-to-phoneme conversion"). `g2p_training` makes the model from the
-dictionary:
-
-    python -m facespeak_jax.speech.g2p train --out g2p.npz
-    python -m facespeak_jax.speech.g2p evaluate
+dictionary.
 """
 
-import argparse
 import io
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -18,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from facespeak_jax.speech import lexicon
+from facespeak_jax.speech.pronunciation import lexicon
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 END = 0  # the graphone that ends every word
@@ -221,26 +217,3 @@ def model() -> JointModel:
 def pronounce(word: str) -> tuple[str, ...]:
     """Phones for any spelling of lower-case letters and apostrophes; () when nothing sounds."""
     return model().best("".join(c for c in word if c in LETTERS))
-
-
-def main() -> None:
-    """Train or evaluate the model from the command line."""
-    from facespeak_jax.speech import g2p_training
-
-    parser = argparse.ArgumentParser(prog="python -m facespeak_jax.speech.g2p", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="make the model from the dictionary")
-    train.add_argument("--out", type=Path, required=True, help="the .npz to write")
-    evaluate = commands.add_parser("evaluate", help="print error rates on the held-out words")
-    evaluate.add_argument("--model", type=Path, help="an .npz other than the shipped one")
-    arguments = parser.parse_args()
-    if arguments.command == "train":
-        g2p_training.train().save(arguments.out)
-        print(arguments.out)
-    else:
-        chosen = JointModel.load(arguments.model.read_bytes()) if arguments.model else model()
-        print(g2p_training.error_rates(chosen))
-
-
-if __name__ == "__main__":
-    main()

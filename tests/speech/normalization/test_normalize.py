@@ -5,8 +5,8 @@ import random
 import pytest
 
 from facespeak_jax.errors import UnknownSymbol
-from facespeak_jax.speech import numbers
-from facespeak_jax.speech.normalize import normalize
+from facespeak_jax.speech.normalization import numbers
+from facespeak_jax.speech.normalization.normalize import normalize
 
 CASES = {
     # numbers

@@ -36,8 +36,8 @@ _CLITICS = {
 
 
 def read_data(name: str) -> bytes:
-    """The bytes of a file shipped in speech/data."""
-    return (resources.files("facespeak_jax.speech") / "data" / name).read_bytes()
+    """The bytes of a file shipped in pronunciation/data."""
+    return (resources.files("facespeak_jax.speech.pronunciation") / "data" / name).read_bytes()
 
 
 @cache

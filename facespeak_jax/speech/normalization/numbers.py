@@ -5,6 +5,7 @@ from functools import cache
 import inflect
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+WRITTEN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"  # "1,234.5", ".5"
 LONGEST = 15  # digits; longer numbers are read digit by digit
 ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 

@@ -3,7 +3,7 @@
 import re
 
 from facespeak_jax.errors import UnknownSymbol
-from facespeak_jax.speech.lexicon import PHONES, VOWELS, Pronunciation
+from facespeak_jax.speech.pronunciation.lexicon import PHONES, VOWELS, Pronunciation
 from facespeak_jax.speech.tables import table
 
 _IPA = table(

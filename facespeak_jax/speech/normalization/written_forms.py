@@ -66,6 +66,7 @@ STARTERS = (
     r"(?:He|She|It|The|They|We|You|I|But|And|In|On|At|This|That|These|There|Then|When|What|Why|How|So|If|"
     r"A|An|My|His|Her|Our|Their|For|No|Yes|As|After|Before|However|Now|Not|Or|Of)\b"
 )
+SENTENCE_END = rf"(?=\s*$|\s*\n|\s+{STARTERS})"
 COUNTED = (
     r"[Cc]hapter|[Pp]art|[Vv]olume|[Ww]ar|[Aa]ct|[Ss]cene|[Bb]ook|[Pp]hase|[Tt]ype|[Ll]evel|[Ss]tage|"
     r"[Ss]ection|[Aa]rticle|[Cc]lass|[Gg]rade|[Bb]owl|[Rr]ound|[Ee]pisode|[Aa]ppendix|[Tt]itle|"

@@ -1,0 +1,1 @@
+"""Written English to words that can be looked up: numbers, dates, abbreviations, punctuation."""

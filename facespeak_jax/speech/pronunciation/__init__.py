@@ -1,0 +1,1 @@
+"""Words to phonemes: the dictionary, heteronyms, respellings, and a model for unknown words."""
