@@ -22,6 +22,10 @@ class NoSuchData(FaceSpeakError):
     """A directory holds no clips, or not the split asked for."""
 
 
+class DamagedData(FaceSpeakError):
+    """The records of a split are cut short or are none."""
+
+
 class DataExists(FaceSpeakError):
     """Clips are about to be written where there are some already."""
 
@@ -139,13 +143,17 @@ def find(directory: epath.PathLike) -> epath.Path:
 
 
 def open_split(directory: epath.PathLike, split: str) -> Clips:
-    """Random access to one split. Raises NoSuchData."""
+    """Random access to one split. Raises NoSuchData, DamagedData."""
     path = find(directory)
     builder = tfds.builder_from_directory(path)
     if split not in builder.info.splits:
         raise NoSuchData(f"{path} has no split {split!r}; it has {', '.join(builder.info.splits)}")
     open_source: Any = builder.as_data_source  # the wrapper around it hides what it takes
     source = open_source(split)
+    try:
+        _ = len(source) and source[0]
+    except RuntimeError as error:
+        raise DamagedData(f"the records of {path}:{split} cannot be read: {error}") from error
     return Clips(source, _entries(path, split, source), name=f"{path}:{split}")
 
 

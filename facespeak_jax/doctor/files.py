@@ -33,7 +33,7 @@ def existing(path: Path) -> Path:
 
 
 def last_checkpoint(workdir: str) -> Finding:
-    """Reads the averaged weights of the newest checkpoint, and looks for unfinished ones."""
+    """Reads the newest checkpoint, and looks for unfinished ones."""
     directory = epath.Path(workdir) / "checkpoints"
     subject, newest = "checkpoint", directory
     try:
@@ -46,7 +46,7 @@ def last_checkpoint(workdir: str) -> Finding:
         unfinished = sorted(name for name in names if not name.isdigit())
         if steps:
             newest = directory / str(steps[-1])
-            checkpoint.load_parts(workdir, checkpoint.model_parts(workdir))
+            checkpoint.read_whole(workdir)
     except ImportError as error:
         return Finding("warn", subject, f"not checked without {error.name}", install("train"))
     except (FaceSpeakError, OSError, ValueError, KeyError, TypeError) as error:

@@ -133,6 +133,16 @@ def load_parts(
     return {part: _at(restored, (*places[part], part)) for part in parts}
 
 
+def read_whole(path: epath.PathLike) -> int:
+    """Reads every array of a workdir's newest checkpoint to see that it can be; returns its step.
+
+    Raises BadCheckpoint if there is none, ValueError or OSError if it is damaged.
+    """
+    with _opened(epath.Path(path)) as (manager, step):
+        manager.restore(step, args=_numpy(manager.item_metadata(step)[ITEM].tree))
+    return step
+
+
 @contextlib.contextmanager
 def _opened(root: epath.Path) -> Iterator[tuple[ocp.CheckpointManager, int]]:
     """The checkpoints of another workdir, for reading, and the step of the newest."""

@@ -346,17 +346,28 @@ def homes(cloud):
     cloud("stop", "pod")
 
 
-def started(cloud, homes):
-    assert cloud("status", "pod").stdout.count(": idle") == 2
-    run = subprocess.Popen(
-        ["bash", str(cloud.root / "code/launch/tpu.sh"), "run", "pod", *SPOT, "--", *TRAINING],
-        env={"PROJECT": "p", "ZONE": "us-central2-b", "PATH": f"{cloud.bin}:/usr/bin:/bin"},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(*(home / "trained_with" for home in homes))
-    return run
+@pytest.fixture
+def start(cloud, homes):
+    """Starts `tpu.sh run` and waits until both workers train."""
+    runs = []
+
+    def begin():
+        assert cloud("status", "pod").stdout.count(": idle") == 2
+        run = subprocess.Popen(
+            ["bash", str(cloud.root / "code/launch/tpu.sh"), "run", "pod", *SPOT, "--", *TRAINING],
+            env={"PROJECT": "p", "ZONE": "us-central2-b", "PATH": f"{cloud.bin}:/usr/bin:/bin"},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        runs.append(run)
+        wait_for(*(home / "trained_with" for home in homes))
+        return run
+
+    yield begin
+    for run in runs:
+        run.kill()
+        run.communicate()
 
 
 def wait_for(*paths):
@@ -366,8 +377,8 @@ def wait_for(*paths):
         time.sleep(0.05)
 
 
-def test_a_training_on_two_workers_from_setup_to_its_end(cloud, homes):
-    run = started(cloud, homes)
+def test_a_training_on_two_workers_from_setup_to_its_end(cloud, homes, start):
+    run = start()
     for home in homes:
         assert (home / "facespeak_jax" / "launch" / "tpu.sh").exists()
         assert not (home / "facespeak_new").exists()
@@ -385,8 +396,8 @@ def test_a_training_on_two_workers_from_setup_to_its_end(cloud, homes):
     assert (homes[0] / "facespeak_run" / "train.log").read_text() == "step\n"
 
 
-def test_stop_lets_the_training_save_and_run_can_be_repeated(cloud, homes):
-    run = started(cloud, homes)
+def test_stop_lets_the_training_save_and_run_can_be_repeated(cloud, homes, start):
+    run = start()
     done = cloud("stop", "pod")
     assert done.stdout.count(": stopped 0") == 2
     assert all((home / "saved").exists() for home in homes)
@@ -396,8 +407,8 @@ def test_stop_lets_the_training_save_and_run_can_be_repeated(cloud, homes):
     assert cloud("run", "pod", *SPOT, "--", *TRAINING).returncode == 4
 
 
-def test_a_training_that_is_killed_counts_as_interrupted(cloud, homes):
-    run = started(cloud, homes)
+def test_a_training_that_is_killed_counts_as_interrupted(cloud, homes, start):
+    run = start()
     run.kill()
     run.wait()
     pid = int((homes[0] / "facespeak_run" / "pid").read_text())
@@ -410,8 +421,8 @@ def test_a_training_that_is_killed_counts_as_interrupted(cloud, homes):
     assert shown.count(": running") == 1
 
 
-def test_start_twice_is_once_and_another_training_is_refused(cloud, homes):
-    run = started(cloud, homes)
+def test_start_twice_is_once_and_another_training_is_refused(cloud, homes, start):
+    run = start()
     worker = ["bash", str(homes[0] / "facespeak_jax/launch/worker.sh"), "start"]
     given = {"HOME": str(homes[0]), "PATH": "/usr/bin:/bin"}
     again = subprocess.run([*worker, *TRAINING], env=given, capture_output=True, text=True)
@@ -423,11 +434,11 @@ def test_start_twice_is_once_and_another_training_is_refused(cloud, homes):
     run.wait()
 
 
-def test_what_does_not_stop_is_killed_after_a_while(cloud, homes):
+def test_what_does_not_stop_is_killed_after_a_while(cloud, homes, start):
     stubborn = PYTHON.replace("echo saved", "true").replace("exit 0' TERM", "' TERM")
     for home in homes:
         (home / "facespeak_venv" / "bin" / "python").write_text(stubborn)
-    run = started(cloud, homes)
+    run = start()
     done = cloud("stop", "pod", STOP_SECONDS="2")
     assert "killed. The last complete checkpoint stands" in done.stderr
     assert done.stdout.count(": stopped 137") == 2
