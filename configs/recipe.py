@@ -49,6 +49,7 @@ LOSS = {
     "sync": {},
     "vocoder": {
         "mel": 45.0,
+        "linear": 10.0,
         "gan": 1.0,
         "feature": 2.0,
         "critic_from": 2000,

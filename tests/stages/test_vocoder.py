@@ -9,7 +9,7 @@ from facespeak_jax.data.examples.vocoder import MARGIN, VocoderExamples
 from facespeak_jax.data.schema import BadExample
 from facespeak_jax.speech import mel
 from facespeak_jax.stages.stage import Adversarial, Stage
-from facespeak_jax.stages.vocoder import VocoderStage, spectral_distance
+from facespeak_jax.stages.vocoder import VocoderStage, linear_distance, spectral_distance
 
 KEY = jax.random.key(0)
 
@@ -26,6 +26,7 @@ def stage(corpus):
             },
             "loss": {
                 "mel": 45.0,
+                "linear": 10.0,
                 "gan": 1.0,
                 "feature": 2.0,
                 "critic_from": 2,
@@ -117,3 +118,18 @@ def test_spectral_distance_is_zero_for_the_same_wave(batch):
     assert float(spectral_distance(batch["wave"], 2 * batch["wave"])) == pytest.approx(
         np.log(2), abs=0.25
     )
+
+
+def test_linear_distance_hears_a_pitch_that_mel_bands_hide():
+    """Two harmonic sounds 3 % apart in pitch, beside the same sound with other phases."""
+    seconds = np.arange(16_000) / 16_000
+    rng = np.random.default_rng(0)
+
+    def voice(pitch):
+        waves = [np.sin(2 * np.pi * (k * pitch * seconds + rng.random())) for k in range(1, 30)]
+        return jnp.asarray(0.02 * np.sum(waves, axis=0), jnp.float32)[None]
+
+    same, moved = (float(linear_distance(voice(150), voice(p))) for p in (150, 154.5))
+    assert moved > 1.5 * same
+    one = voice(150)
+    assert float(linear_distance(one, one)) == pytest.approx(0, abs=1e-4)
