@@ -182,8 +182,8 @@ class FaceStage:
         pose = (pose * batch["posed"]).sum() / jnp.maximum(batch["posed"].sum(), 1)
         units = jnp.square(units - batch["units"] / FACE_UNIT).mean(-1)
         units = (units * batch["has_units"]).sum() / jnp.maximum(batch["has_units"].sum(), 1)
-        head = _disagreement(motion.alpha_head, HEAD)
-        lip = _disagreement(motion.alpha_lip, LIPS)
+        head = disagreement(motion.alpha_head, HEAD)
+        lip = disagreement(motion.alpha_lip, LIPS)
         return {"pose": pose, "units": units, "consistency": head + lip}
 
     def critic_terms(
@@ -282,14 +282,15 @@ def _unit(x: Float[Array, "b s"]) -> Float[Array, "b s"]:
     return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-8)
 
 
-def _disagreement(alpha: Float[Array, "b r d"], role: int) -> Float[Array, ""]:
+def disagreement(alpha: Float[Array, "b r d"], role: int) -> Float[Array, ""]:
     """Squared difference of the target's α and the driving one's, in units of α's variance.
 
-    Without the unit the term would be met by shrinking α.
+    The gradient passes through the unit as well, so that no scale of α is cheaper than another:
+    against a constant one, shrinking pays, and the quieter half (the lips) shrinks to nothing.
     """
     difference = jnp.square(alpha[:, TARGET] - alpha[:, role]).sum(-1).mean()
     spread = jnp.var(alpha, axis=(0, 1)).sum()
-    return difference / (jax.lax.stop_gradient(spread) + 1e-4)
+    return difference / (spread + 1e-12)
 
 
 def inside(box: Float[Array, "b 4"], size: int) -> Float[Array, "b h w"]:

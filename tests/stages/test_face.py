@@ -12,6 +12,7 @@ from facespeak_jax.face import perceptual
 from facespeak_jax.stages.face import (
     FaceStage,
     attention,
+    disagreement,
     edge_l1,
     inside,
     landmark_error,
@@ -226,3 +227,17 @@ def test_perceptual_network_comes_from_a_file(corpus, tmp_path):
     assert stage._perceptual is not None
     with pytest.raises(perceptual.BadPerceptualWeights, match="no file"):
         perceptual.load(str(tmp_path / "absent"))
+
+
+def test_disagreement_does_not_pull_at_the_scale_of_alpha():
+    alpha = jax.random.normal(jax.random.key(0), (6, 5, 8))
+
+    def at(scale):
+        return disagreement(jnp.exp(scale) * alpha, 3)
+
+    for scale in (0.0, -4.0):
+        value, slope = jax.value_and_grad(at)(scale)
+        assert float(value) == pytest.approx(float(at(0.0)), rel=1e-4)
+        assert abs(float(slope)) < 1e-4
+    same = jnp.broadcast_to(alpha[:, :1], alpha.shape)
+    assert float(disagreement(same, 3)) == 0
