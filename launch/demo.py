@@ -1,7 +1,7 @@
 """`make demo`: portraits that speak. Writes an MP4 for each and a contact sheet of all.
 
 A rendered head that was never trained on and a photograph (scikit-image's astronaut) say a
-sentence, each in a voice of its own; a second head is re-enacted with the motion of a corpus clip.
+sentence, each in a voice inferred from the face; a second head is re-enacted with a clip's motion.
 """
 
 import argparse
