@@ -159,7 +159,8 @@ def _made_heads(size: int, clips: int | None, workers: int) -> str:
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         made = pool.map(functools.partial(_make, corpus), wanted)
         bar = tqdm.tqdm(made, desc="making the suite's people", total=len(wanted), unit="clip")
-        records.write(os.fspath(out), {"test": bar}, name="heads")
+        # A bar looks like a collection that can be read again; its clips come once.
+        records.write(os.fspath(out), {"test": iter(bar)}, name="heads")
     return os.fspath(out)
 
 
