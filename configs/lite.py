@@ -101,7 +101,11 @@ RUNS = {
         "optim": {"model": {"lr": 6e-4}},
     },
     "motion": {"train": {"steps": 10_000}},
-    "joint": {"train": {"steps": 2000}, "optim": {"model": {"lr": 5e-5}, "critic": {"lr": 5e-5}}},
+    "joint": {
+        "train": {"steps": 2000},
+        "data": {"tokens": 112, "mels": 800},
+        "optim": {"model": {"lr": 5e-5}, "critic": {"lr": 5e-5}},
+    },
 }
 BATCH = {"face": 8, "sync": 32, "vocoder": 16, "speech": 16, "motion": 32, "joint": 4}
 

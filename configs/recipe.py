@@ -56,7 +56,13 @@ LOSS = {
         "periods": {"periods": (2, 3, 5, 7, 11), "widths": (32, 128, 512, 1024, 1024)},
         "resolutions": {"windows": (320, 640, 1280), "width": 64, "depth": 4},
     },
-    "speech": {"prior": 1.0, "duration": 1.0, "flow": 1.0, "voice": 0.1},
+    "speech": {
+        "prior": 1.0,
+        "duration": 1.0,
+        "flow": 1.0,
+        "voice": 0.1,
+        "voice_of": "identity",  # "style" leaves the motion in
+    },
     "motion": {
         "ae": 1.0,
         "prior": 1.0,
@@ -64,6 +70,8 @@ LOSS = {
         "lip": 1.0,
         "lip_change": 1.0,
         "predicted_energy": 0.5,  # share of clips whose energy is the predicted one
+        "lips_hear": ("text", "prior", "energy"),  # see motion/hearing.py
+        "head_hears": True,  # the text
         "reducer_steps": 2000,
     },
 }
@@ -79,6 +87,8 @@ LOSS["joint"] = {
     "lip": 1.0,
     "lip_change": 1.0,
     "predicted_energy": 0.5,
+    "lips_hear": ("text", "prior", "energy"),
+    "head_hears": True,
     "teacher_lips": 0.5,  # share of clips rendered with the encoder's own lips
     "face": LOSS["face"] | {"critic_from": 0},
     "speech": LOSS["speech"],
@@ -110,6 +120,7 @@ TRAIN = {
     "checkpoint_every": 500,
     "keep": 2,
     "keep_every": 0,  # steps between checkpoints kept for good; 0 for none
+    "allow_older_checkpoint": False,  # where the newest cannot be read; it is put aside
     "ema": 0.999,
     "accumulate": 1,
     "dtype": "float32",  # or "bfloat16"; parameters are float32 always

@@ -108,6 +108,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="one more row, which speaks with other weights; may be repeated",
     )
+    parser.add_argument(
+        "--experiment",
+        default="",
+        metavar="NAME",
+        help="a table of its own: voice-consistency, noise-reducer, mapper, motion-codes, "
+        "solver-steps or robustness",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.set_defaults(run=_evaluate)
 

@@ -250,11 +250,12 @@ watch_training() {
 judge() {
   local codes
   codes=$(printf '%s\n' "$1" | sed -En 's/^worker .*: (finished|stopped) ([1-9][0-9]*)$/\2/p')
-  codes=$(printf '%s\n' "$codes" | grep -vx 143 || true) # stopped before it could save anything
+  # 143: stopped before it could save anything; 134: ended because another worker was lost
+  codes=$(printf '%s\n' "$codes" | grep -vxE '143|134' || true)
   CODE=0
   if [ -n "$codes" ]; then
     OUTCOME=failed CODE=${codes%%$'\n'*}
-  elif says "$1" 'interrupted|idle'; then
+  elif says "$1" 'interrupted|idle|finished 134'; then
     OUTCOME=lost
   elif says "$1" running; then
     OUTCOME=running

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -46,12 +47,26 @@ def test_the_program_is_short():
         assert len(file.readlines()) < 80
 
 
-def test_an_error_is_one_line_and_exit_code_one(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            "--config.data.paths=('/nowhere',)",
+            "/nowhere should be, or hold exactly one, directory of clips",
+        ),
+        ("--process_id=1", "give --coordinator_address, --num_processes and --process_id together"),
+        ("TPU_ACCELERATOR_TYPE=v5litepod-8", "a TPU is expected (TPU_ACCELERATOR_TYPE is set) but"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_one(tmp_path, given, reason):
     command = [sys.executable, "-m", "facespeak_jax.main", "--config", "configs/smoke.py:face"]
-    command += ["--workdir", str(tmp_path), "--config.data.paths=('/nowhere',)"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command += ["--workdir", str(tmp_path), *([given] if given.startswith("--") else [])]
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    if not given.startswith("--"):
+        environment |= dict([given.split("=")])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
-    assert "/nowhere should be, or hold exactly one, directory of clips" in done.stderr
+    assert reason in done.stderr
     assert "Traceback" not in done.stderr
 
 

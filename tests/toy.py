@@ -37,6 +37,7 @@ def config(*paths: str, **train: object) -> ConfigDict:
             "checkpoint_every": 4,
             "keep": 2,
             "keep_every": 0,
+            "allow_older_checkpoint": False,
             "ema": 0.99,
             "accumulate": 1,
             "dtype": "float32",

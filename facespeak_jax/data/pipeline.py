@@ -52,7 +52,7 @@ class Batches:
         *,
         seed: int,
         batch: int,
-        rows: slice = slice(None),
+        rows: slice | Sequence[int] = slice(None),
     ):
         for clips in sources:
             if not len(clips):
@@ -62,7 +62,7 @@ class Batches:
         self.sources = sources
         self._example = example
         self._seed = seed
-        self._rows = range(batch)[rows]
+        self._rows = range(batch)[rows] if isinstance(rows, slice) else rows
         self._lock = threading.Lock()
         shuffled = [
             grain.MapDataset.source(_Positions(i, len(clips))).seed(seed + i).shuffle().repeat()
@@ -123,7 +123,11 @@ class _Positions(Sequence[tuple[int, int]]):
 
 
 def batches(
-    config: ConfigDict, example: ExampleMaker, *, split: str, rows: slice = slice(None)
+    config: ConfigDict,
+    example: ExampleMaker,
+    *,
+    split: str,
+    rows: slice | Sequence[int] = slice(None),
 ) -> Batches:
     """Batches of `config.data` (`paths` mixed by `weights`; `batch`), seeded by `config.seed`."""
     data = config.data
@@ -142,11 +146,13 @@ def batches(
     )
 
 
-def local_rows(sharding: NamedSharding, batch: int) -> slice:
-    """The rows of a global batch that live on this process's devices."""
+def local_rows(sharding: NamedSharding, batch: int) -> list[int]:
+    """The rows of a global batch that live on this process's devices, in order.
+
+    They need not be neighbours: a mesh follows the wiring of the chips, a host holds a block of it.
+    """
     places: Mapping[Any, Any] = sharding.addressable_devices_indices_map((batch,))
-    bounds = [index[0].indices(batch) for index in places.values()]
-    return slice(min(b[0] for b in bounds), max(b[1] for b in bounds))
+    return sorted({row for (rows,) in places.values() for row in range(*rows.indices(batch))})
 
 
 def to_device(batch: Example, sharding: NamedSharding) -> dict[str, jax.Array]:

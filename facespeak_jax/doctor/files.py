@@ -50,7 +50,7 @@ def last_checkpoint(workdir: str) -> Finding:
     except ImportError as error:
         return Finding("warn", subject, f"not checked without {error.name}", install("train"))
     except (FaceSpeakError, OSError, ValueError, KeyError, TypeError) as error:
-        advice = "delete it to resume from an earlier one, or use another workdir"
+        advice = "delete it to resume from an earlier one, or set train.allow_older_checkpoint"
         return Finding("fail", subject, f"{newest} cannot be read ({first_line(error)})", advice)
     state = f"step {steps[-1]} is complete" if steps else "none is complete"
     if unfinished:

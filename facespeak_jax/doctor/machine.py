@@ -17,6 +17,7 @@ import numpy as np
 from facespeak_jax import video
 from facespeak_jax.doctor import files
 from facespeak_jax.doctor.finding import Finding, first_line, install
+from facespeak_jax.training import chips
 
 PACKAGE = "facespeak_jax"
 GIGABYTE = 1e9
@@ -110,7 +111,7 @@ def encoder() -> Finding:
 
 def devices(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """What jax computes on, and on how many hosts."""
-    reason = _tpu_expected(environment)
+    reason = chips.expected(environment)
     try:
         found = jax.devices()
     except RuntimeError as error:
@@ -135,16 +136,6 @@ def devices(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         yield Finding("fail", "hosts", state, "start the command on every worker")
     else:
         yield Finding("ok", "hosts", state)
-
-
-def _tpu_expected(environment: Mapping[str, str]) -> str:
-    """Why a TPU should be here; empty if nothing says so."""
-    if "tpu" in environment.get("JAX_PLATFORMS", ""):
-        return "JAX_PLATFORMS names it"
-    for name in ("TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES"):
-        if environment.get(name):
-            return f"{name} is set"
-    return "this machine has /dev/accel0" if Path("/dev/accel0").exists() else ""
 
 
 def compile_cache() -> Finding:

@@ -1,16 +1,10 @@
-"""`facespeak evaluate`: every system speaks, every judge looks, one report says how good it is.
-
-Work is kept per clip below the output directory, so that the same command goes on where an
-interrupted one stopped, and asks a judge that has been fetched meanwhile about what is there.
-"""
+"""`facespeak evaluate`: every system speaks, every judge looks, one report says how good it is."""
 
 import hashlib
-import io
 import json
-import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,74 +14,27 @@ from PIL import Image
 
 from facespeak_jax import export
 from facespeak_jax.errors import FaceSpeakError
-from facespeak_jax.evaluation import drawings, measure, report, systems, take
-from facespeak_jax.evaluation.columns import judges_of
-from facespeak_jax.evaluation.judges import Judge, all_judges
+from facespeak_jax.evaluation.experiments.catalogue import open_experiment
+from facespeak_jax.evaluation.experiments.experiment import Cells, Machines, Probe, Table
+from facespeak_jax.evaluation.judges import all_judges
 from facespeak_jax.evaluation.judges import landmarks as face_points
-from facespeak_jax.evaluation.machine import Machine
-from facespeak_jax.evaluation.measure import Pair, People
-from facespeak_jax.evaluation.signals import Signals
-from facespeak_jax.evaluation.suites import Case, Suite, open_suite
-from facespeak_jax.evaluation.systems import System
+from facespeak_jax.evaluation.report import drawings, measure, report
+from facespeak_jax.evaluation.report.columns import judges_of
+from facespeak_jax.evaluation.report.measure import Pair, People
+from facespeak_jax.evaluation.run import FAILURES, Run, Seen, claim
+from facespeak_jax.evaluation.suites import Case, open_suite
+from facespeak_jax.evaluation.systems import twins
+from facespeak_jax.evaluation.systems.machine import Machine
 from facespeak_jax.evaluation.take import Take
 
 SHOWN = 4  # clips of which pictures are drawn
 REFERENCE = "reference"  # not a row: clips that tell how people sound
 TRUTH = "ground_truth"
-# What a single bad clip may raise; anything else is a fault of the program and ends the run.
-FAILURES = (FaceSpeakError, ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
-
-
-class OtherRun(FaceSpeakError):
-    """The output directory holds another run's work."""
+VOICE = "resemblyzer"
 
 
 class BadRow(FaceSpeakError):
     """A row is not given as NAME=WEIGHTS."""
-
-
-@dataclass
-class Run:
-    """One evaluation: what is judged, by whom, where the work lies, and what went wrong."""
-
-    suite: Suite
-    rows: dict[str, System]
-    judges: dict[str, Judge]
-    out: Path
-    cases: int
-    errors: list[dict[str, str]] = field(default_factory=list)
-
-    def take_of(self, row: str, case: Case) -> Take:
-        """A row's take of a case, made now or earlier."""
-        system = self.rows[row]
-        path = self.out / "takes" / row / f"{case.name}.npz"
-        if not system.kept:
-            return system.make(case)
-        if not path.exists():
-            take.save(path, system.make(case))
-        return take.load(path)
-
-    def observe(self, row: str, name: str, made: Take, only: Collection[str]) -> dict[str, Any]:
-        """What the judges named see in a take, now or earlier; one that fails is an error."""
-        seen: dict[str, np.ndarray] = {}
-        for judge in self.judges.values():
-            if judge.name not in only or not judge.available():
-                continue
-            path = self.out / "seen" / row / f"{name}.{judge.name}.npz"
-            if not path.exists():
-                try:
-                    _store(path, judge.observe(made))
-                except FAILURES as error:
-                    self.fail(f"{row} ({judge.name})", name, error)
-                    continue
-            seen |= _stored(path)
-        return seen
-
-    def fail(self, row: str, name: str, error: BaseException) -> None:
-        """Notes an error; the run goes on."""
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
-        self.errors.append({"system": row, "clip": name, "error": text})
-        tqdm.tqdm.write(f"{row}, {name}: {text}", file=sys.stderr)
 
 
 def evaluate(
@@ -95,6 +42,7 @@ def evaluate(
     suite: str,
     out: str,
     *,
+    experiment: str = "",
     clips: int | None = None,
     corpus: str | None = None,
     rows: Sequence[str] = (),
@@ -106,65 +54,125 @@ def evaluate(
       weights: a weights directory.
       suite: heads, grid or manifest:PATH.
       out: the directory, made if need be; work already there is not done again.
+      experiment: one of `experiments.catalogue.EXPERIMENTS` instead of the whole table.
       clips: how many cases at most; all of the suite by default.
       corpus: prepared clips to use instead of those the suite would make.
-      rows: further rows, NAME=WEIGHTS, that speak with other weights.
+      rows: further rows, NAME=WEIGHTS, that speak with other weights; parts that those lack are
+        taken from `weights`, and a name of `twins.TWINS` says how they are run.
       workers: processes that prepare a corpus.
 
     Returns:
       The path of `report.md`.
 
     Raises:
-      BadWeights, UnknownSuite, NoSuchData, AssetMissing, OtherRun, BadRow.
+      BadWeights, UnknownSuite, UnknownExperiment, NoSuchData, AssetMissing, OtherRun, BadRow.
     """
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
-    machine = Machine(export.load(weights))
-    twins = {name: Machine(export.load(path)) for name, path in map(_row, rows)}
+    ours = Machine(export.load(weights))
+    given = dict(map(_row, rows))
+    plan = open_experiment(experiment, Machines(ours, _twins(ours, given)))
     found = open_suite(
-        suite, size=machine.size, corpus=corpus, out=place, clips=clips, workers=workers
+        suite, size=ours.size, corpus=corpus, out=place, clips=clips, workers=workers
     )
     facts = {
         "weights": _digest(weights),
-        "rows": {name: _digest(path) for name, path in map(_row, rows)},
+        "rows": {name: _digest(path) for name, path in given.items()},
         "suite_digest": found.digest,
+        **({"experiment": experiment} if experiment else {}),
     }
-    _claim(place, facts)
-    everything = systems.registry(machine, twins)
-    left_out = {
-        name: f"the weights lack {', '.join(missing)}"
-        for name, system in everything.items()
-        if (missing := system.missing())
-    }
+    claim(place, facts)
+    left_out = {name: twins.advice(name) for name in plan.twins if name not in given}
     run = Run(
         found,
-        {name: system for name, system in everything.items() if name not in left_out},
-        {"signals": Signals(), **all_judges()},
+        {},
+        {name: judge for name, judge in all_judges().items() if name in plan.judges},
         place,
         len(found) if clips is None else min(clips, len(found)),
     )
     for judge in run.judges.values():
         if not judge.available():
             print(f"{judge.name} is missing: {judge.advice()}", file=sys.stderr)
-    return _report(run, _observed(run), facts, left_out)
+    if isinstance(plan, Table):
+        cells = _of_table(run, plan, left_out)
+    else:
+        cells = _of_probe(run, plan, left_out)
+    question = {"question": plan.question} if experiment else {}
+    composed = report.compose(
+        found.name,
+        cells,
+        run.judges,
+        facts={**facts, **question, "clips": run.cases},
+        errors=run.errors,
+        left_out=left_out,
+    )
+    return report.write(place, composed)
+
+
+def _of_table(run: Run, plan: Table, left_out: dict[str, str]) -> dict[str, Cells]:
+    """The cells of takes that judges look at; rows that cannot be run are left out with a word."""
+    everything = {**plan.rows, **{_seeds(row): system for row, system in plan.seeds.items()}}
+    lacking = {name: system.missing() for name, system in everything.items()}
+    run.rows = {name: system for name, system in everything.items() if not lacking[name]}
+    left_out |= {
+        name: f"the weights lack {', '.join(missing)}"
+        for name, missing in lacking.items()
+        if missing and name in plan.rows
+    }
+    observed = _observed(run)
+    figures = _figures(run, observed, [row for row in plan.rows if row in run.rows])
+    for row in figures:
+        for name, seen in observed.seen.get(_seeds(row), {}).items():
+            if name in figures[row]:
+                figures[row][name] |= measure.seed_diversity(seen)
+    text = json.dumps(figures, indent=1)
+    (run.out / "clips.json").write_text(text + "\n", encoding="utf-8")
+    truths = observed.seen[TRUTH]
+    return {
+        row: report.averages(figures[row]) | report.of_all(observed.seen[row], truths)
+        for row in figures
+    }
+
+
+def _of_probe(run: Run, plan: Probe, left_out: dict[str, str]) -> dict[str, Cells]:
+    """The cells of an experiment that looks for itself; none without its judges."""
+    missing = [judge for judge in run.judges.values() if not judge.available()]
+    if missing:
+        advice = "; ".join(judge.advice() for judge in missing)
+        left_out |= dict.fromkeys(plan.rows, f"{missing[0].name} is missing: {advice}")
+        return {}
+    seen: dict[str, dict[str, Seen]] = {row: {} for row in plan.rows}
+    cases: dict[str, Case] = {}
+    with _bar(run.cases * len(plan.rows)) as bar:
+        for case in run.each_case():
+            cases[case.name] = case
+            for row in plan.rows:
+                bar.set_postfix_str(row, refresh=False)
+                try:
+                    seen[row][case.name] = run.kept(
+                        row, case.name, lambda row=row, case=case: plan.look(run, row, case)
+                    )
+                except FAILURES as error:
+                    run.fail(row, case.name, error)
+                bar.update()
+    return plan.cells(seen, cases)
 
 
 @dataclass
 class Observed:
     """What was seen of each row and case, by row and case name."""
 
-    seen: dict[str, dict[str, dict[str, np.ndarray]]]
+    seen: dict[str, dict[str, Seen]]
     people: People
 
 
 def _observed(run: Run) -> Observed:
     """Makes and judges every take that is not yet, with a bar on stderr."""
-    seen: dict[str, dict] = {row: {} for row in run.rows}
+    seen: dict[str, dict[str, Seen]] = {row: {} for row in run.rows}
     people = People()
     speakers = []
-    bar = tqdm.tqdm(total=run.cases * len(run.rows), desc="clips", unit="clip", smoothing=0.05)
-    with bar:
-        for case in _cases(run):
+    with _bar(run.cases * len(run.rows)) as bar:
+        for case in run.each_case():
             speakers.append(case.speaker)
             for row, system in run.rows.items():
                 bar.set_postfix_str(row, refresh=False)
@@ -177,18 +185,14 @@ def _observed(run: Run) -> Observed:
                 bar.update()
             _meet(people, case, seen[TRUTH].get(case.name, {}))
     for speaker, name, made in run.suite.references(speakers):
-        observed = run.observe(REFERENCE, name, made, only=("resemblyzer",))
+        observed = run.observe(REFERENCE, name, made, only=(VOICE,))
         if "voice" in observed:
             people.voices.setdefault(speaker, {})[name] = observed["voice"]
     return Observed(seen, people)
 
 
-def _cases(run: Run) -> Iterator[Case]:
-    for index in range(run.cases):
-        try:
-            yield run.suite[index]
-        except FAILURES as error:
-            run.fail("suite", str(index), error)
+def _bar(total: int) -> tqdm.tqdm:
+    return tqdm.tqdm(total=total, desc="clips", unit="clip", smoothing=0.05)
 
 
 def _meet(people: People, case: Case, truth: Mapping[str, np.ndarray]) -> None:
@@ -199,15 +203,14 @@ def _meet(people: People, case: Case, truth: Mapping[str, np.ndarray]) -> None:
         people.pitches[case.speaker] = float(np.nanmedian(truth["melody"]))
 
 
-def _report(
-    run: Run, observed: Observed, facts: Mapping[str, Any], left_out: Mapping[str, str]
-) -> Path:
-    figures: dict[str, dict[str, Any]] = {row: {} for row in run.rows}
-    for number, case in enumerate(_cases(run)):
+def _figures(run: Run, observed: Observed, rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The figures by row and case; pictures of the first cases on the way."""
+    figures: dict[str, dict[str, Any]] = {row: {} for row in rows}
+    for number, case in enumerate(run.each_case()):
         truth = observed.seen[TRUTH].get(case.name)
         if truth is None:
             continue
-        made = {row: run.take_of(row, case) for row in run.rows if case.name in observed.seen[row]}
+        made = {row: run.take_of(row, case) for row in rows if case.name in observed.seen[row]}
         for row, shown in made.items():
             system = run.rows[row]
             seen = observed.seen[row][case.name]
@@ -215,29 +218,14 @@ def _report(
             figures[row][case.name] = measure.figures(pair, system.columns)
         if number < SHOWN:
             _draw(run.out / "pictures", case, made, observed.seen)
-    truths = observed.seen[TRUTH]
-    cells = {
-        row: report.averages(figures[row]) | report.of_all(observed.seen[row], truths)
-        for row in run.rows
-    }
-    (run.out / "clips.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    composed = report.compose(
-        run.suite.name,
-        cells,
-        run.judges,
-        facts={**facts, "clips": run.cases},
-        errors=run.errors,
-        left_out=left_out,
-    )
-    return report.write(run.out, composed)
+    return figures
 
 
 def _draw(folder: Path, case: Case, made: Mapping[str, Take], seen: Mapping[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     observed = {row: seen[row][case.name] for row in made}
-    pictures = {
-        "frames": drawings.contact_sheet({row: shown.frames for row, shown in made.items()}),
-    }
+    strips = {row: shown.frames for row, shown in made.items() if len(shown.frames)}
+    pictures = {"frames": drawings.contact_sheet(strips)}
     if mels := {row: found["mel"] for row, found in observed.items() if "mel" in found}:
         pictures["mel"] = drawings.mel_pair(mels)
     meshes = {row: found["landmarks"] for row, found in observed.items() if "landmarks" in found}
@@ -248,43 +236,30 @@ def _draw(folder: Path, case: Case, made: Mapping[str, Take], seen: Mapping[str,
         Image.fromarray(picture).save(folder / f"{case.name}-{name}.png")
 
 
+def _seeds(row: str) -> str:
+    """The name of what tells a row's diversity over seeds: not a row itself."""
+    return f"{row}-seeds"
+
+
 def _row(given: str) -> tuple[str, str]:
     name, equals, path = given.partition("=")
-    if not (name.isidentifier() and equals and path) or name in ("ground_truth", "codec", "ours"):
+    taken = ("ground_truth", "codec", "codec_reduced", "ours", "still")
+    if not (name.isidentifier() and equals and path) or name in taken:
         raise BadRow(f"{given!r} should be NAME=WEIGHTS, with a name of its own such as no_energy")
     return name, path
+
+
+def _twins(ours: Machine, given: Mapping[str, str]) -> dict[str, Machine]:
+    """A machine for each row given: its weights over ours, run in its manner."""
+    loaded: Iterable[tuple[str, export.Weights]] = (
+        (name, export.load(path)) for name, path in given.items()
+    )
+    return {
+        name: Machine(twins.overlaid(ours.weights, found), twins.manner_of(name))
+        for name, found in loaded
+    }
 
 
 def _digest(weights: str) -> str:
     """Of the sums that a weights directory was checked against."""
     return hashlib.sha256((Path(weights) / export.SUMS).read_bytes()).hexdigest()
-
-
-def _claim(out: Path, facts: Mapping[str, Any]) -> None:
-    """Makes the directory this run's, or raises OtherRun if it is another's.
-
-    Further rows may be added to a run; what is there stays valid.
-    """
-    path = out / "run.json"
-    known = json.loads(path.read_text()) if path.exists() else dict(facts)
-    rows = {**known["rows"], **facts["rows"]}
-    same = all(known[key] == facts[key] for key in ("weights", "suite_digest"))
-    if not same or any(rows[name] != digest for name, digest in known["rows"].items()):
-        raise OtherRun(
-            f"{out} holds the work of other weights, rows or clips; remove it or write elsewhere"
-        )
-    path.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
-
-
-def _store(path: Path, seen: Mapping[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **seen)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(buffer.getvalue())
-    os.replace(unfinished, path)
-
-
-def _stored(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

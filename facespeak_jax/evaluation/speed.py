@@ -17,8 +17,8 @@ from jaxtyping import UInt8
 
 from facespeak_jax import export, pipeline, sampling
 from facespeak_jax.errors import FaceSpeakError
-from facespeak_jax.evaluation import random_weights
-from facespeak_jax.evaluation.machine import Machine
+from facespeak_jax.evaluation.systems import random_weights
+from facespeak_jax.evaluation.systems.machine import Machine
 from facespeak_jax.face import portrait
 from facespeak_jax.rates import FPS, SAMPLE_RATE
 

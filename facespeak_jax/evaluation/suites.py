@@ -42,7 +42,7 @@ class Case:
     speaker: str
     text: str
     truth: Take
-    mouth_box: Float[np.ndarray, "t 4"]
+    pose: Float[np.ndarray, "t 3"]  # degrees; zero-length where the corpus does not know it
 
     @property
     def portrait(self) -> UInt8[np.ndarray, "h w 3"]:
@@ -72,14 +72,19 @@ class Suite:
         """Raises BadExample if the record cannot be read."""
         clip = self._clips[self._order[index]]
         text = clip.text if self._texts is None else self._texts[index % len(self._texts)]
-        return Case(_plain(clip.clip_id), clip.speaker, text, self._take(clip), clip.mouth_box)
+        return Case(_plain(clip.clip_id), clip.speaker, text, self._take(clip), clip.pose)
 
     def references(self, speakers: Sequence[str]) -> Iterator[tuple[str, str, Take]]:
         """Speaker, case name and take of the last clips of each speaker, to know them by."""
         for speaker in sorted(set(speakers)):
-            for position in self._clips.by_speaker(speaker)[-REFERENCES:]:
-                clip = self._clips[int(position)]
-                yield speaker, _plain(clip.clip_id), self._take(clip)
+            for name, take in self.of_speaker(speaker, REFERENCES):
+                yield speaker, name, take
+
+    def of_speaker(self, speaker: str, count: int) -> Iterator[tuple[str, Take]]:
+        """Case name and take of a speaker's last clips."""
+        for position in self._clips.by_speaker(speaker)[-count:]:
+            clip = self._clips[int(position)]
+            yield _plain(clip.clip_id), self._take(clip)
 
     @functools.cached_property
     def digest(self) -> str:

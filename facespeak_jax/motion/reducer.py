@@ -97,7 +97,8 @@ class NoiseReducer(nn.Module):
     """alpha_head (b, t, head) -> f_c (b, t, latent), mean 0 and deviation 1 a channel ->
     alpha_head.
 
-    Every array is at 25 frames a second; positions beyond `lengths` come back as zeros.
+    Every array is at 25 frames a second; positions beyond `lengths` come back as zeros. A `plain`
+    one reduces nothing: its code is the standardised alpha_head, and latent must be head.
     """
 
     head: int = 16
@@ -105,10 +106,15 @@ class NoiseReducer(nn.Module):
     width: int = 64
     depth: int = 2
     kernel: int = 7
+    plain: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
         self.alpha_scale = Standardiser(self.head)
+        if self.plain:
+            if self.latent != self.head:
+                raise ValueError(f"a plain reducer of {self.head} has no code of {self.latent}")
+            return
         self.code_scale = Standardiser(self.latent)
         self.encoder = Stack(self.latent, self.width, self.depth, self.kernel, self.dtype)
         self.decoder = Stack(self.head, self.width, self.depth, self.kernel, self.dtype)
@@ -123,6 +129,8 @@ class NoiseReducer(nn.Module):
     ) -> Float[Array, "b t {self.latent}"]:
         """The standardised code f_c of a sequence of head coefficients."""
         valid = layers.mask(lengths, alpha_head.shape[1])
+        if self.plain:
+            return layers.hide(self.alpha_scale.standardise(alpha_head), valid)
         return layers.hide(self.code_scale.standardise(self._code(alpha_head, valid)), valid)
 
     def decode(
@@ -130,6 +138,8 @@ class NoiseReducer(nn.Module):
     ) -> Float[Array, "b t {self.head}"]:
         """The head coefficients of a standardised code."""
         valid = layers.mask(lengths, code.shape[1])
+        if self.plain:
+            return layers.hide(self.alpha_scale.restore(code), valid)
         alpha = self.decoder(self.code_scale.restore(code), valid)
         return layers.hide(self.alpha_scale.restore(alpha), valid)
 
@@ -138,6 +148,10 @@ class NoiseReducer(nn.Module):
     ) -> Reduced:
         """Both directions at once, and the term that fits the statistics."""
         valid = layers.mask(lengths, alpha_head.shape[1])
+        if self.plain:
+            code = self.encode(alpha_head, lengths)
+            surprise = self.alpha_scale.surprise(alpha_head, valid)
+            return Reduced(code, self.decode(code, lengths), surprise)
         raw = self._code(alpha_head, valid)
         code = layers.hide(self.code_scale.standardise(raw), valid)
         surprise = self.alpha_scale.surprise(alpha_head, valid) + self.code_scale.surprise(

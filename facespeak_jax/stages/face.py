@@ -28,9 +28,9 @@ from facespeak_jax.model import part
 from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params, started
 
 SOURCE, TARGET, HEAD, LIPS, IDENTITY = range(len(ROLES))
-POSED = (SOURCE, HEAD, IDENTITY)  # the roles whose pose the examples give
 POSE_UNIT = 15.0  # degrees of one unit of the readout
 FACE_UNIT = 0.25  # of a face unit
+LIP_GAIN = 5.0  # units of the readout for one of α_lip
 
 
 class Carry(NamedTuple):
@@ -41,18 +41,24 @@ class Carry(NamedTuple):
 
 
 class Readout(nn.Module):
-    """Linear reading of known motion from α, so that α is about it; of no use after training."""
+    """Linear reading of known motion from α, so that α is about it; of no use after training.
+
+    The mouth's units are read through orthonormal directions of a fixed gain: were the gain free,
+    α_lip could be a whisper that the readout amplifies and the generator never hears.
+    """
 
     @nn.compact
     def __call__(
-        self, alpha_head: Float[Array, "b r d"], alpha_lip: Float[Array, "b l"]
-    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b u"]]:
-        """Returns the pose of every role, and the face units: the lips' ones from α_lip of the
-        driving frame, the others from α_head of role HEAD."""
+        self, alpha_head: Float[Array, "b r d"], alpha_lip: Float[Array, "b r l"]
+    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"]]:
+        """Returns the pose and the face units: the mouth's from α_lip, others from α_head."""
         pose = nn.Dense(3, name="pose")(alpha_head)
-        upper = nn.Dense(len(LIP_UNITS), name="upper")(alpha_head[:, HEAD])
-        lips = nn.Dense(len(LIP_UNITS), name="lips")(alpha_lip)
-        return pose, jnp.where(LIP_UNITS[None, :], lips, upper)
+        upper = nn.Dense(len(LIP_UNITS), name="upper")(alpha_head)
+        shape = (len(LIP_UNITS), alpha_lip.shape[-1])
+        mouth = self.param("mouth", nn.initializers.orthogonal(), shape)
+        rest = self.param("rest", nn.initializers.zeros, shape[:1])  # a mouth at rest
+        lips = LIP_GAIN * jnp.einsum("brl,ul->bru", alpha_lip, jnp.linalg.qr(mouth)[0])
+        return pose, jnp.where(LIP_UNITS[None, None, :], lips + rest[None, None, :], upper)
 
 
 class FaceStage:
@@ -94,8 +100,8 @@ class FaceStage:
         slot = f[:, None, :]
         inputs = (image, pyramid, motion.motion, slot, slot)
         generator = self.generator.init(keys[2], *inputs)["params"]
-        roles = jnp.zeros((len(image), len(ROLES), motion.alpha_head.shape[-1]))
-        readout = self.readout.init(keys[3], roles, motion.alpha_lip)["params"]
+        alphas = (motion.alpha_head[:, None], motion.alpha_lip[:, None])
+        readout = self.readout.init(keys[3], *alphas)["params"]
         model = {
             "encoder": encoder,
             "motion_basis": basis,
@@ -175,13 +181,10 @@ class FaceStage:
     def _motion(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
         """Known pose and units read off α, and the target's own α against those that drove it."""
         readout = {"params": params["model"]["readout"]}
-        alpha_lip = motion.alpha_lip[:, LIPS]
-        read: Any = self.readout.apply(readout, motion.alpha_head, alpha_lip)
+        read: Any = self.readout.apply(readout, motion.alpha_head, motion.alpha_lip)
         pose, units = read
-        pose = jnp.square(pose[:, POSED, :] - batch["pose"] / POSE_UNIT).mean(-1)
-        pose = (pose * batch["posed"]).sum() / jnp.maximum(batch["posed"].sum(), 1)
-        units = jnp.square(units - batch["units"] / FACE_UNIT).mean(-1)
-        units = (units * batch["has_units"]).sum() / jnp.maximum(batch["has_units"].sum(), 1)
+        pose = _where_known(jnp.square(pose - batch["pose"] / POSE_UNIT), batch["posed"])
+        units = _where_known(jnp.square(units - batch["units"] / FACE_UNIT), batch["has_units"])
         head = disagreement(motion.alpha_head, HEAD)
         lip = disagreement(motion.alpha_lip, LIPS)
         return {"pose": pose, "units": units, "consistency": head + lip}
@@ -280,6 +283,10 @@ def _half(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 
 def _unit(x: Float[Array, "b s"]) -> Float[Array, "b s"]:
     return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-8)
+
+
+def _where_known(error: Float[Array, "b r n"], known: Float[Array, "b r"]) -> Float[Array, ""]:
+    return (known * error.mean(-1)).sum() / jnp.maximum(known.sum(), 1)
 
 
 def disagreement(alpha: Float[Array, "b r d"], role: int) -> Float[Array, ""]:

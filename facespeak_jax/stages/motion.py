@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from facespeak_jax import flow, layers, model
 from facespeak_jax.data.examples.motion import HISTORY, AlphaTable, MotionExamples
 from facespeak_jax.data.records import Clips
-from facespeak_jax.motion import sampler
+from facespeak_jax.motion import hearing, sampler
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.speech import durations
@@ -169,16 +169,16 @@ class MotionStage:
             self.modules.field,
             self.modules.reducer,
             trained,
-            text.features,
+            self.modules.head_text(text.features),
             source,
             lengths,
             jax.random.split(key, len(lengths)),
             solver=flow.Midpoint(),
             steps=SAMPLING_STEPS,
         )
-        mapped = self.modules.mapper.apply(
-            {"params": trained["lip_mapper"]}, *text, energy(self.mel(batch)), lengths
-        )
+        mel = self.mel(batch)
+        inputs = hearing.heard(self.config.loss.lips_hear, *text, mel, energy(mel))
+        mapped = self.modules.mapper.apply({"params": trained["lip_mapper"]}, *inputs, lengths)
         code = self._code(trained, alpha_head, lengths)
         valid, head = layers.mask(lengths, sampled.shape[1]), alpha_head[:, HISTORY:]
         _, ae = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from facespeak_jax import flow, layers, model
 from facespeak_jax.data.examples.motion import HISTORY
-from facespeak_jax.motion import sampler
+from facespeak_jax.motion import hearing, sampler
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.stages.stage import Metrics
 
@@ -80,6 +80,10 @@ class MotionModules:
         share = error / jnp.maximum(masked_variance(alpha_head, valid), 1e-12)
         return error + 0.01 * out.surprise, {"ae": error, "ae_share": share}
 
+    def head_text(self, text: Float[Array, "b m c"]) -> Float[Array, "b m c"]:
+        """What the head's motion knows of the text: nothing unless `loss.head_hears`."""
+        return text if self.loss.head_hears else jnp.zeros_like(text)
+
     def sampler_loss(
         self,
         params: Mapping[str, Any],
@@ -91,6 +95,7 @@ class MotionModules:
         key: jax.Array,
     ) -> tuple[Float[Array, ""], Metrics]:
         """L_prior and L_OT-CFM on codes whose first HISTORY frames come before the stretch."""
+        text = self.head_text(text)
         keys = jax.random.split(key, 5)
         code = jax.lax.stop_gradient(code)
         past, now = code[:, :HISTORY], code[:, HISTORY:]
@@ -143,8 +148,9 @@ class MotionModules:
         drop, choice = jax.random.split(key)
         predicted = jax.random.bernoulli(choice, self.loss.predicted_energy, lengths.shape)
         loudness = jnp.where(predicted[:, None], energy(text.prior), energy(mel))
+        inputs = hearing.heard(self.loss.lips_hear, *text, mel, loudness)
         return self.mapper.apply(
-            {"params": params}, *text, loudness, lengths, train=True, rngs={"dropout": drop}
+            {"params": params}, *inputs, lengths, train=True, rngs={"dropout": drop}
         )
 
     def lip_loss(

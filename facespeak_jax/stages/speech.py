@@ -50,9 +50,11 @@ class SpeechModules:
         return self.part[name].apply({"params": parts[name]}, *arguments, **options)
 
     def identity(self, parts: dict[str, Any], image: Array) -> Float[Array, "b s"]:
-        """f_id of uint8 pictures; no gradient."""
+        """f_id of uint8 pictures, or all of f where `loss.voice_of` is "style"; no gradient."""
         f, _ = self.run("encoder", parts, image.astype(jnp.float32) / 127.5 - 1)
-        return jax.lax.stop_gradient(self.run("motion_basis", parts, f).identity)
+        split = self.run("motion_basis", parts, f)
+        wanted = {"identity": split.identity, "style": split.identity + split.motion}
+        return jax.lax.stop_gradient(wanted[self.config.loss.voice_of])
 
     def log_mel(self, batch: Batch) -> Float[Array, "b m 80"]:
         """The normalised log-mel of the batch's waves."""

@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from facespeak_jax import export
@@ -23,6 +24,14 @@ ITEM = "state"
 
 class BadCheckpoint(FaceSpeakError):
     """A checkpoint is missing, unreadable, or belongs to another model."""
+
+
+class CannotSave(FaceSpeakError):
+    """A checkpoint could not be written; those before it are untouched."""
+
+
+# What reading and writing damaged or full storage raises: Orbax, TensorStore and the file system.
+DAMAGE = (ValueError, OSError, KeyError, TypeError)
 
 
 class Checkpoints:
@@ -48,35 +57,99 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState, step: int) -> None:
-        """Saves in the background; does nothing if `step` is saved already."""
+        """Saves in the background; does nothing if `step` is saved already. Raises CannotSave."""
         if step not in self._manager.all_steps():
             arguments = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
-            self._manager.save(step, args=arguments, force=True)
+            with self._writing():
+                self._manager.save(step, args=arguments, force=True)
 
-    def restore(self, abstract: TrainState) -> TrainState:
-        """The newest checkpoint, laid out as `abstract` (with shardings). Raises BadCheckpoint."""
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """An error of this save, or of the one before in the background, as CannotSave."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            whole = [int(path.name) for path in self.directory.iterdir() if path.name.isdigit()]
+            newest = f"the newest complete one is step {max(whole)}" if whole else "there is none"
+            raise CannotSave(
+                f"a checkpoint could not be written to {self.directory} ({_first(error)}); "
+                f"{newest}. Make room (or mend the storage) and give the same command again"
+            ) from error
+
+    def restore(self, abstract: TrainState, *, older: bool = False) -> TrainState:
+        """The newest checkpoint, laid out as `abstract` (with shardings). Raises BadCheckpoint.
+
+        With `older` the newest that can be read; damaged ones are moved to `<workdir>/damaged`.
+        """
+        if older:
+            self._put_damaged_aside()
         step = self.latest
         if step is None:
             raise BadCheckpoint(f"{self.directory} holds no complete checkpoint")
         where = self.directory / str(step)
         try:
-            different = _differences(abstract, self._manager.item_metadata(step)[ITEM])
+            different = _differences(abstract, _described(self._manager, step))
             if not different:
                 arguments = ocp.args.Composite(**{ITEM: ocp.args.StandardRestore(abstract)})
                 return self._manager.restore(step, args=arguments)[ITEM]
-        except (ValueError, OSError, KeyError) as error:
+        except DAMAGE as error:
             raise BadCheckpoint(
-                f"{where} cannot be read ({error}); delete it to resume from an earlier one"
+                f"{where} cannot be read ({_first(error)}); {self._advice(step)}"
             ) from error
         raise BadCheckpoint(
             f"{where} belongs to another model or optimizer; use another workdir, or the "
             "config it was made with. Differences:\n  " + "\n  ".join(different)
         )
 
+    def _advice(self, step: int) -> str:
+        before = [other for other in self._manager.all_steps() if other < step]
+        if not before:
+            return "there is no older one: delete it, or move it away, to begin again"
+        return (
+            "--config.train.allow_older_checkpoint=True (or to delete it) resumes from step "
+            f"{max(before)}"
+        )
+
+    def _put_damaged_aside(self) -> None:
+        """Moves the newest checkpoints away until one can be read; process 0 does it for all."""
+        if jax.process_index() == 0:
+            for step in sorted(self._manager.all_steps(), reverse=True):
+                try:
+                    _read(self.directory.parent, step)
+                    break
+                except DAMAGE as error:
+                    _move_aside(self.directory / str(step), error)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints")
+        self._manager.reload()
+
     def close(self) -> None:
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until everything is on disk. Raises CannotSave."""
+        with self._writing(), contextlib.closing(self._manager):
+            self._manager.wait_until_finished()
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error, or its kind."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _move_aside(checkpoint: epath.Path, error: Exception) -> None:
+    """Into `<workdir>/damaged`, out of the way of a new one of the same step."""
+    aside = checkpoint.parent.parent / "damaged"
+    aside.mkdir(parents=True, exist_ok=True)
+    names = (f"{checkpoint.name}{suffix}" for suffix in ("", *(f".{n}" for n in range(1, 1000))))
+    place = next(aside / name for name in names if not (aside / name).exists())
+    logging.warning("%s cannot be read (%s); it is now %s", checkpoint, _first(error), place)
+    checkpoint.rename(place)
+
+
+def _described(manager: ocp.CheckpointManager, step: int) -> Any:
+    """What a checkpoint says of its arrays. Raises ValueError if it no longer says anything."""
+    found = manager.item_metadata(step)[ITEM]
+    if found is None:
+        raise ValueError("the description of its arrays is gone")
+    return found
 
 
 def _flat(tree: Any) -> dict[str, tuple[int, ...]]:
@@ -100,7 +173,7 @@ def _differences(wanted: Any, saved: Any, limit: int = 10) -> list[str]:
 def model_parts(workdir: epath.PathLike) -> list[str]:
     """The parts that a workdir trains. Raises BadCheckpoint."""
     with _opened(epath.Path(workdir)) as (manager, step):
-        return sorted(manager.item_metadata(step)[ITEM].tree["ema"])
+        return sorted(_described(manager, step).tree["ema"])
 
 
 def load_parts(
@@ -116,7 +189,7 @@ def load_parts(
     if (root / export.WEIGHTS).exists():
         return export.load(root, parts).params
     with _opened(root) as (manager, step):
-        saved = manager.item_metadata(step)[ITEM].tree
+        saved = _described(manager, step).tree
         places = _places(saved, use_ema)
         missing = [part for part in parts if part not in places]
         if missing:
@@ -138,8 +211,14 @@ def read_whole(path: epath.PathLike) -> int:
 
     Raises BadCheckpoint if there is none, ValueError or OSError if it is damaged.
     """
-    with _opened(epath.Path(path)) as (manager, step):
-        manager.restore(step, args=_numpy(manager.item_metadata(step)[ITEM].tree))
+    return _read(epath.Path(path))
+
+
+def _read(root: epath.Path, step: int | None = None) -> int:
+    """Reads the checkpoint of a step, or the newest; see `read_whole`."""
+    with _opened(root) as (manager, newest):
+        step = newest if step is None else step
+        manager.restore(step, args=_numpy(_described(manager, step).tree))
     return step
 
 

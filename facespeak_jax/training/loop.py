@@ -3,9 +3,7 @@
 import collections
 import contextlib
 import dataclasses
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -24,8 +22,18 @@ from facespeak_jax.data import pipeline
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.rates import SAMPLE_RATE
 from facespeak_jax.stages.stage import Prepared, Stage
-from facespeak_jax.training import checkpoint, metrics, sharding, state, step
+from facespeak_jax.training import (
+    checkpoint,
+    chips,
+    compiling,
+    metrics,
+    sharding,
+    speed,
+    state,
+    step,
+)
 from facespeak_jax.training.state import TrainState
+from facespeak_jax.training.stop import Agreement, Stop
 
 RUN_AHEAD = 2  # steps the host may be ahead of the device, so that batches do not pile up there
 
@@ -38,7 +46,8 @@ def train(config: ConfigDict, workdir: str) -> TrainState:
     """Trains `config.stage` in `workdir`, from its newest checkpoint if there is one.
 
     Returns the last state; on SIGTERM that is an earlier one, saved. Raises NotFinite, and what the
-    data, the checkpoints and the mesh raise.
+    data, the checkpoints and the mesh raise. Several processes must share the workdir; they stop
+    and save together.
     """
     return run(stages.build(config), config, workdir)
 
@@ -55,12 +64,13 @@ def run(stage: Stage, config: ConfigDict, workdir: str) -> TrainState:
         workdir, keep=config.train.keep, keep_every=config.train.keep_every
     )
     with (
+        Stop() as stop,  # outermost: a second signal must not spoil what the first asked for
         metric_writers.ensure_flushes(writer),
         contextlib.closing(checkpoints),
+        compiling.Counter() as compiled,
         jax.set_mesh(mesh),
-        _Stop() as stop,
     ):
-        return _Run(stage, config, workdir, mesh, writer, checkpoints).go(stop)
+        return _Run(stage, config, workdir, mesh, writer, checkpoints).go(stop, compiled)
 
 
 class _Run:
@@ -83,11 +93,17 @@ class _Run:
         rows = pipeline.local_rows(self.split, config.data.batch)
         make = stage.example()
         self.batches = pipeline.batches(config, make, split=config.data.split, rows=rows)
+        # Pictures need arrays that are whole here. Several processes evaluate as many examples as
+        # one device trains on, all the same, so that they fit.
+        self.together = jax.process_count() > 1
+        if self.together:
+            rows = range(self.split.shard_shape((config.data.batch,))[0])
         self.held_out = pipeline.batches(config, make, split=config.data.eval_split, rows=rows)
+        self.copied = jax.jit(lambda tree: tree, out_shardings=self.whole)
         self.optimizers: dict[str, optax.GradientTransformation] = {}  # filled by `initialise`
         self.mesh = mesh
 
-    def go(self, stop: "_Stop") -> TrainState:
+    def go(self, stop: Stop, compiled: compiling.Counter) -> TrainState:
         """Everything, in order."""
         train = self.config.train
         now, layout = self.initialise()
@@ -95,44 +111,81 @@ class _Run:
             sources = [*self.batches.sources, *self.held_out.sources]
             self.stage.prepare(now.params, sources, self.workdir)
         start = int(now.step)
-        names = step.metric_names(
-            self.stage, train, self.optimizers, now.params, self.on_device(self.batches[start])
-        )
-        empty = jax.jit(lambda: metrics.empty(names), out_shardings=self.whole)
-        advance = jax.jit(
-            step.make(self.stage, train, self.optimizers),
-            donate_argnums=(0, 1),
-            out_shardings=(layout, self.whole, self.whole),
-        )
-        hooks = self.hooks()
-        seen = empty()
+        advance, empty = self.programs(now, layout)
+        seen, hooks = empty(), self.hooks()
+        meter = speed.Meter(clips=self.config.data.batch, flops=self.operations(now, seen))
+        goodput, watch = speed.Goodput(self.workdir, start), compiling.Watch()
+        agreement = Agreement(stop, self.mesh, RUN_AHEAD)
         waiting: collections.deque[jax.Array] = collections.deque()
-        for i, batch in zip(range(start, train.steps), self.ahead(start), strict=True):
+        batches = meter.inputs(self.ahead(start))
+        for i, batch in zip(range(start, train.steps), batches, strict=True):
             # Evaluation and checkpoints come before the step and see the old state, so that a
             # checkpoint's step, state and next batch agree. Do not change this order.
-            if i > start and i % train.eval_every == 0:
-                self.evaluate(now, i)
-            if stop.asked or (i > start and i % train.checkpoint_every == 0):
-                self.require_finite(now, seen)
-                self.checkpoints.save(now, i)
-                if stop.asked:
-                    logging.info("Asked to stop: saved step %d", i)
-                    return now
+            stopping = agreement.reached()
+            with meter.aside():
+                if i > start and i % train.eval_every == 0 and not stopping:
+                    self.evaluate(now, i)
+                if stopping or (i > start and i % train.checkpoint_every == 0):
+                    self.require_finite(now, seen)
+                    self.checkpoints.save(now, i)
+                    goodput.saved(i, meter.useful)
+            if stopping:
+                logging.info("Asked to stop: saved step %d", i)
+                return now
+            watch.see(batch, i)
             with jax.profiler.StepTraceAnnotation("train", step_num=i):
                 now, seen, token = advance(now, seen, self.on_device(batch), self.key)
             waiting.append(token)
             if len(waiting) > RUN_AHEAD:
                 waiting.popleft().block_until_ready()
+            if i == start:
+                logging.info("The first step is compiled; %s", compiled)
+            meter.step(count=i > start)  # the first had to be compiled
             for hook in hooks:
                 hook(i + 1)
             if (i + 1) % train.log_every == 0 or i + 1 == train.steps:
                 self.require_finite(now, seen)
-                self.log(i + 1, seen)
+                told = meter.values() | {"speed/goodput": goodput.share(meter.useful)}
+                self.log(i + 1, seen, told | {"speed/recompilations": float(watch.again)})
                 seen = empty()
         if start < train.steps:
             self.evaluate(now, train.steps)
             self.checkpoints.save(now, train.steps)
+            goodput.saved(train.steps, meter.useful)
         return now
+
+    def programs(
+        self, now: TrainState, layout: TrainState
+    ) -> tuple[step.Step, Callable[[], metrics.Accumulator]]:
+        """One step, and what it adds to; both compiled when they are first called."""
+        batch = self.on_device(self.batches[int(now.step)])
+        train = self.config.train
+        names = step.metric_names(self.stage, train, self.optimizers, now.params, batch)
+        advance = jax.jit(
+            step.make(self.stage, train, self.optimizers),
+            donate_argnums=(0, 1),
+            out_shardings=(layout, self.whole, self.whole),
+        )
+        return advance, jax.jit(lambda: metrics.empty(names), out_shardings=self.whole)
+
+    def operations(self, now: TrainState, seen: metrics.Accumulator) -> float:
+        """Of one step, without those done twice to save memory; 0 unless the chip's peak is known.
+
+        XLA counts them before it optimises; for that the step is traced once more.
+        """
+        if chips.of(jax.devices()[0].device_kind) is None:
+            return 0.0
+        plain = self.config.train.copy_and_resolve_references()
+        with plain.unlocked():
+            plain.update({"accumulate": 1, "remat": False})
+        program = jax.jit(step.make(self.stage, plain, self.optimizers))
+        batch = self.on_device(self.batches[int(now.step)])
+        try:
+            cost = program.lower(now, seen, batch, self.key).cost_analysis() or {}
+        except (NotImplementedError, RuntimeError) as error:
+            logging.warning("The step's operations cannot be counted: %s", error)
+            cost = {}
+        return float(cost.get("flops", 0.0))
 
     def initialise(self) -> tuple[TrainState, TrainState]:
         """The state to start from, and its shardings: the newest checkpoint, else a fresh one."""
@@ -151,7 +204,8 @@ class _Run:
                 shapes,
                 layout,
             )
-            now = self.checkpoints.restore(abstract)
+            older = self.config.train.allow_older_checkpoint
+            now = self.checkpoints.restore(abstract, older=older)
             logging.info("Resumed %s at step %d", self.workdir, int(now.step))
             return now, layout
         now = jax.jit(fresh, out_shardings=layout, compiler_options=_run_once())(self.key, batch)
@@ -185,8 +239,8 @@ class _Run:
             found.append(periodic_actions.Profile(logdir=str(self.workdir), num_profile_steps=5))
         return found
 
-    def log(self, i: int, seen: metrics.Accumulator) -> None:
-        values = seen.compute()
+    def log(self, i: int, seen: metrics.Accumulator, told: dict[str, float]) -> None:
+        values = seen.compute() | told
         for group in self.optimizers:
             rate: Any = state.schedule(self.config.optim[group], self.config.train.steps)(i - 1)
             values[f"learning_rate/{group}"] = float(rate)
@@ -196,9 +250,12 @@ class _Run:
     def evaluate(self, now: TrainState, i: int) -> None:
         """Metrics of held-out batches with the averaged weights; pictures, sounds of the first."""
         params = now.params | {"model": now.ema}
+        where = self.split
+        if self.together:
+            params, where = self.copied(params), self.whole
         totals: list[dict[str, float]] = []
         for index in range(self.config.train.eval_batches):
-            batch = self.on_device(self.held_out[index])
+            batch = pipeline.to_device(self.held_out[index], where)
             values, pictures, sounds = self.stage.eval(
                 params, batch, jax.random.fold_in(self.key, index)
             )
@@ -229,7 +286,8 @@ class _Run:
             for path, leaf in flat
             if not bool(metrics.all_finite(leaf))
         ]
-        file = self.workdir / f"not_finite_step_{bad}.npz"
+        own = f"_process_{jax.process_index()}" if self.together else ""
+        file = self.workdir / f"not_finite_step_{bad}{own}.npz"
         with file.open("wb") as out:
             np.savez(out, **batch)
         clips = ", ".join(self.batches.clip_ids(bad))
@@ -270,26 +328,6 @@ def put_upstream(now: TrainState, upstream: dict[str, str]) -> TrainState:
     return dataclasses.replace(
         now, params=params, ema=jax.tree.map(jax.numpy.copy, params["model"])
     )
-
-
-class _Stop:
-    """Turns SIGTERM into a request that the loop sees before its next step."""
-
-    def __init__(self):
-        self.asked = False
-
-    def __enter__(self) -> "_Stop":
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:  # only there may handlers be set; elsewhere the signal keeps its meaning
-            self._before = signal.signal(signal.SIGTERM, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
 
 
 def keep_tensorflow_small() -> None:

@@ -51,7 +51,6 @@ class Absent(Listener):
 def judges(monkeypatch):
     found = {judge.name: judge for judge in (Listener(), Broken(), Absent())}
     monkeypatch.setattr(evaluate, "all_judges", lambda: found)
-    monkeypatch.setattr(evaluate, "Signals", Absent)
     return found
 
 
@@ -66,12 +65,13 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     assert cli.main(given) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'out' / 'report.md'}\n"
-    assert "4/4" in captured.err
+    assert "5/5" in captured.err  # four rows, and the motion of ours under other seeds
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(report["systems"]) == ["ground_truth", "codec", "ours", "still"]
     assert report["systems"]["ours"]["wer"]["mean"] == pytest.approx(0.5)  # "Hello world."
     assert "wer" not in report["systems"]["still"]
     assert len(judges["whisper"].asked) == 3  # nobody listens to the still picture
+    assert "configs/twins.py:cascade" in report["left_out"]["cascade"]
     assert report["systems"]["codec"]["l1"]["n"] == 1
     assert report["systems"]["ours"]["rtf"]["mean"] > 0
     assert "dnsmos" not in report["systems"]["ours"]
@@ -100,6 +100,38 @@ def test_rows_that_lack_parts_are_left_out(judges, corpus, tmp_path):
     assert "text_encoder" in report["left_out"]["ours"]
     assert "wer" not in report["systems"]["codec"]
     assert "l1" in report["systems"]["codec"]
+
+
+def test_an_experiment_that_looks_for_itself(judges, weights, corpus, tmp_path, capsys):
+    given = ["evaluate", "--weights", weights, "--suite", "heads", "--corpus", corpus]
+    given += ["--out", str(tmp_path), "--clips", "2", "--experiment", "motion-codes"]
+    assert cli.main(given) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["experiment"] == "motion-codes"
+    # One person only is in this split, so nobody can be taken for somebody else.
+    assert set(report["systems"]) == {"f_id", "f_m", "ground_truth", "ours"}
+    assert report["systems"]["ours"]["code_step"]["n"] == 2
+    text = (tmp_path / "report.md").read_text()
+    assert "range of α_head" in text
+    assert "WER" not in text
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*.npz")}
+    assert len(stored) == 4
+    assert cli.main(given) == 0
+    assert stored == {path: path.stat().st_mtime_ns for path in stored}
+    capsys.readouterr()
+    assert cli.main(given[:-2]) == 1  # the whole table would mix with it
+    assert "write elsewhere" in capsys.readouterr().err
+
+
+def test_an_experiment_without_its_judge_says_what_to_do(judges, weights, corpus, tmp_path):
+    judges["resemblyzer"] = Absent()
+    path = evaluate.evaluate(
+        weights, "heads", str(tmp_path), corpus=corpus, clips=1, experiment="voice-consistency"
+    )
+    report = json.loads(path.with_name("report.json").read_text())
+    assert report["systems"] == {}
+    assert "ask for it" in report["left_out"]["ours"]
+    assert "--row with_motion=" in report["left_out"]["with_motion"]
 
 
 @pytest.mark.parametrize("row", ["ours=x", "x", "=x", "no name=x"])

@@ -1,7 +1,8 @@
 import pytest
 
 from facespeak_jax import export
-from facespeak_jax.evaluation import random_weights, speed
+from facespeak_jax.evaluation import speed
+from facespeak_jax.evaluation.systems import random_weights
 from facespeak_jax.face import portrait
 from tests import tiny
 

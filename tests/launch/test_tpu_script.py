@@ -296,6 +296,17 @@ def test_a_lost_worker_has_the_training_started_again_on_the_same_tpus(cloud):
     assert calls == ["start", "status", "stop", "start", "status"]
 
 
+def test_workers_that_ended_because_another_was_lost_did_not_fail(cloud):
+    lost = "worker a: finished 134|worker b: finished 134"
+    cloud.play(answers=f"{lost}\nworker a: finished 0|worker b: finished 0")
+    done = cloud("run", "pod-1", *SPOT, "--", *TRAINING)
+    assert done.returncode == 0, done.stderr
+    assert "starting again, 1 of at most" in done.stderr
+    # The one that failed by itself says why it did.
+    cloud.play(answers="worker a: finished 134|worker b: finished 1")
+    assert cloud("run", "pod-1", *SPOT, "--", *TRAINING).returncode == 1
+
+
 def test_stop_ends_run_too(cloud):
     cloud.play(answers="worker a: running\nworker a: stopped 0|worker b: stopped 143")
     done = cloud("run", "pod", *SPOT, "--", *TRAINING)

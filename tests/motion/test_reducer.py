@@ -113,3 +113,21 @@ def test_jitter_is_reduced(trained):
         return float(jnp.mean(jnp.square(jnp.diff(x, axis=1))))
 
     assert jerk(left) < 0.3 * jerk(noisy - alpha)
+
+
+def test_a_plain_reducer_reduces_nothing():
+    alpha = 3.0 + 2.0 * jax.random.normal(jax.random.key(0), (2, 12, 6))
+    lengths = jnp.array([12, 7])
+    plain = NoiseReducer(head=6, latent=6, plain=True)
+    variables = plain.init(jax.random.key(1), alpha, lengths)
+    assert set(variables["params"]) == {"alpha_scale"}
+    centred = jax.tree.map(lambda x: x + 0.05, variables)
+    out = plain.apply(centred, alpha, lengths)
+    valid = jnp.arange(12)[None, :, None] < lengths[:, None, None]
+    np.testing.assert_allclose(out.alpha, jnp.where(valid, alpha, 0.0), atol=1e-5)
+    deviation = np.exp(0.5)
+    np.testing.assert_allclose(
+        out.code, jnp.where(valid, (alpha - 0.5) / deviation, 0.0), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="no code of 2"):
+        NoiseReducer(head=6, latent=2, plain=True).init(jax.random.key(1), alpha, lengths)

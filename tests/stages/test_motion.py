@@ -35,6 +35,8 @@ CONFIG = ConfigDict(
             "lip": 1.0,
             "lip_change": 1.0,
             "predicted_energy": 0.5,
+            "lips_hear": ("text", "prior", "energy"),
+            "head_hears": True,
             "reducer_steps": 40,
         },
         "data": {"shortest": 16, "frames": 24, "tokens": 16},
@@ -160,3 +162,24 @@ def test_padding_of_a_stretch_never_changes_the_losses(prepared, step):
     changed, plain = (run(params["model"], state, b, jnp.int32(50))[2] for b in (loud, batch))
     for name, value in changed.items():
         np.testing.assert_allclose(value, plain[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_head_that_is_told_nothing(prepared):
+    """The cascade: neither lips nor head read the text."""
+    changed = ConfigDict(CONFIG.to_dict())
+    changed.loss.update({"lips_hear": ("mel", "energy"), "head_hears": False})
+    changed.loss.predicted_energy = 0.0  # which would be the text's
+    modules = motion.MotionStage(changed).modules
+    stage, params, batch, _, _ = prepared
+    text = stage.text(params["frozen"], batch)
+    other = jax.tree.map(lambda x: x + 1.0, text)
+    mel_of = stage.mel(batch)
+
+    @jax.jit
+    def lips(text):
+        trained = params["model"]["lip_mapper"]
+        return modules.lips(trained, text, mel_of, batch["length"], KEY)
+
+    np.testing.assert_array_equal(lips(text), lips(other))
+    assert not bool(modules.head_text(text.features).any())
+    assert stage.modules.head_text(text.features) is text.features

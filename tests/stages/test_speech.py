@@ -5,12 +5,9 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from facespeak_jax.data.examples.speech import SpeechExamples
-from facespeak_jax.data.schema import BadExample
 from facespeak_jax.speech.text import SYMBOLS
 from facespeak_jax.stages.speech import FROZEN, TRAINED, SpeechStage, given_or_found
 from facespeak_jax.stages.stage import Stage
-from tests import synthetic
 
 KEY = jax.random.key(0)
 
@@ -32,7 +29,13 @@ def stage(corpus):
                 "mel_decoder": {"width": 16, "blocks": 1, "middle": 1},
                 "vocoder": {"kind": "istft", "width": 16, "depth": 1},
             },
-            "loss": {"prior": 1.0, "duration": 1.0, "flow": 1.0, "voice": 0.1},
+            "loss": {
+                "prior": 1.0,
+                "duration": 1.0,
+                "flow": 1.0,
+                "voice": 0.1,
+                "voice_of": "identity",
+            },
             "data": {
                 "tokens": 16,
                 "mels": 200,
@@ -129,31 +132,12 @@ def test_eval_shows_the_sentence(stage, params, batch):
     assert sounds["spoken"].shape == sounds["recorded"].shape == (160 * m,)
 
 
-def test_the_picture_comes_from_another_clip_of_the_person(clips):
-    maker = SpeechExamples(size=64, tokens=16, mels=200, crop=48, strength=0.0)
-    for position in range(len(clips)):
-        example = maker(clips, np.random.default_rng(position), position)
-        own = synthetic.schema.decode_image(clips[position].frames[0])
-        other = next(p for p in clips.by_speaker(clips[position].speaker) if p != position)
-        theirs = synthetic.schema.decode_image(clips[other].frames[0])
-        corner = example["identity"][0, 0].astype(int)
-        assert abs(corner - theirs[0, 0]).max() <= 3
-        assert abs(corner - own[0, 0].astype(int)).max() > 3
-
-
-def test_examples_have_one_shape_and_vary(clips):
-    maker = SpeechExamples(size=32, tokens=16, mels=200, crop=48)
-    made = [maker(clips, np.random.default_rng(seed), 0) for seed in range(8)]
-    for name in made[0]:
-        assert len({(x[name].shape, x[name].dtype) for x in made}) == 1, name
-    assert len({x["identity"].tobytes() for x in made}) == 8
-    starts = {int(x["start"]) for x in made}
-    assert len(starts) > 1
-    assert all(start % 4 == 0 and start + 48 <= 192 for start in starts)
-
-
-@pytest.mark.parametrize(("limits", "message"), [((5, 200), "phonemes"), ((16, 100), "mel frames")])
-def test_clips_that_do_not_fit_are_refused(clips, limits, message):
-    maker = SpeechExamples(size=32, tokens=limits[0], mels=limits[1], crop=48)
-    with pytest.raises(BadExample, match=message):
-        maker(clips, np.random.default_rng(0), 0)
+def test_a_voice_of_all_of_f_knows_the_motion(stage, params, batch):
+    parts = {**params["frozen"], **params["model"]}
+    image = batch["identity"]
+    f, _ = stage.modules.run("encoder", parts, image.astype(jnp.float32) / 127.5 - 1)
+    split = stage.modules.run("motion_basis", parts, f)
+    np.testing.assert_allclose(stage.modules.identity(parts, image), split.identity, atol=1e-5)
+    config = ConfigDict(stage.config.to_dict())
+    config.loss.voice_of = "style"
+    np.testing.assert_allclose(SpeechStage(config).modules.identity(parts, image), f, atol=1e-4)

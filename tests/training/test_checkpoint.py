@@ -1,3 +1,7 @@
+import contextlib
+import resource
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +77,99 @@ def test_a_damaged_checkpoint_says_which_directory_to_delete(tmp_path):
     with pytest.raises(checkpoint.BadCheckpoint, match=r"checkpoints/3.*delete it"):
         checkpoints.restore(abstract(make()))
     checkpoints.close()
+
+
+def files(directory):
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def damage(directory, how: str) -> None:
+    """Of the files of a checkpoint: what a crash, a full disk or a clumsy copy leaves behind."""
+    large = max(files(directory), key=lambda path: path.stat().st_size)
+    if how == "truncated":
+        large.write_bytes(large.read_bytes()[: large.stat().st_size // 2])
+    elif how == "emptied":
+        for file in files(directory):
+            file.write_bytes(b"")
+    elif how == "an array lost":
+        large.unlink()
+    elif how == "half-written":
+        for file in files(directory)[::2]:
+            file.unlink()
+    elif how == "no files":
+        for file in files(directory):
+            file.unlink()
+    else:
+        shutil.rmtree(directory / "state")
+
+
+DAMAGES = ["truncated", "emptied", "an array lost", "half-written", "no files", "no state"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_an_older_one_used_only_if_allowed(tmp_path, how, caplog):
+    save(tmp_path, 3, 5)
+    newest = tmp_path / "checkpoints" / "5"
+    damage(newest, how)
+    left = len(files(newest))
+    checkpoints = reopened(tmp_path)
+    with pytest.raises(
+        checkpoint.BadCheckpoint,
+        match=r"checkpoints/5 cannot be read.*allow_older_checkpoint=True.*from step 3",
+    ):
+        checkpoints.restore(abstract(make()))
+    assert len(files(newest)) == left
+    back = checkpoints.restore(abstract(make()), older=True)
+    jax.tree.map(np.testing.assert_array_equal, back, make(step=3))
+    assert checkpoints.latest == 3
+    assert len(files(tmp_path / "damaged" / "5")) == left  # nothing is deleted
+    assert "checkpoints/5 cannot be read" in caplog.text
+    # Step 5 can be saved again.
+    checkpoints.save(make(step=5), 5)
+    checkpoints.close()
+    again = reopened(tmp_path)
+    assert int(again.restore(abstract(make()), older=True).step) == 5
+    again.close()
+
+
+def test_where_all_are_damaged_none_is_used(tmp_path):
+    save(tmp_path, 3, 5)
+    for step in ("3", "5"):
+        damage(tmp_path / "checkpoints" / step, "truncated")
+    checkpoints = reopened(tmp_path)
+    with pytest.raises(checkpoint.BadCheckpoint, match="no complete checkpoint"):
+        checkpoints.restore(abstract(make()), older=True)
+    assert {path.name for path in (tmp_path / "damaged").iterdir()} == {"3", "5"}
+    checkpoints.close()
+
+
+def test_what_we_did_not_write_stays(tmp_path):
+    save(tmp_path, 3)
+    theirs = [tmp_path / "checkpoints" / name for name in ("4.orbax-checkpoint-tmp", "notes")]
+    for place in theirs:
+        place.mkdir()
+        (place / "file").write_text("mine")
+    save(tmp_path, 5, 7, 9)
+    assert [(place / "file").read_text() for place in theirs] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("room", [0, 300])
+def test_a_full_disk_is_told_and_the_last_checkpoint_stands(tmp_path, room):
+    save(tmp_path, 3)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    checkpoints = reopened(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with (
+            pytest.raises(checkpoint.CannotSave, match=r"complete one is step 3\. Make room"),
+            contextlib.closing(checkpoints),  # what went wrong in the background is told here
+        ):
+            checkpoints.save(make(step=5), 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.read_whole(tmp_path) == 3
+    save(tmp_path, 5)
+    assert checkpoint.read_whole(tmp_path) == 5
 
 
 def test_parts_are_read_alone(tmp_path):

@@ -1,12 +1,13 @@
 import json
 import logging
 import re
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from facespeak_jax.training import checkpoint, loop
+from facespeak_jax.training import checkpoint, chips, loop, speed
 from tests import interruption, toy
 
 
@@ -65,6 +66,38 @@ def test_the_loss_falls_and_is_written(corpus, tmp_path, caplog):
     assert "eval/error" in text
     assert "critic_loss" in text
     assert "learning_rate/model" in text
+
+
+def test_the_log_tells_how_fast_the_run_is_and_what_it_compiled(corpus, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        train(toy.config(corpus), tmp_path)
+    told = [line for line in caplog.text.splitlines() if "speed/clips_per_second" in line]
+    assert len(told) == 3  # one a window
+    names = ("steps_per_second", "input_wait", "goodput", "recompilations=0.0")
+    assert all(f"speed/{name}" in line for line in told for name in names)
+    assert "programs came from the compile cache" in caplog.text
+    assert set(json.loads((tmp_path / speed.FILE).read_text())["useful"]) == {"4", "6"}
+
+
+def test_operations_are_counted_where_the_peak_is_known(corpus, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(chips, "of", lambda kind: chips.CHIPS["v5e"])
+    config = toy.config(corpus, accumulate=2, remat=True)
+    with caplog.at_level(logging.INFO):
+        train(config, tmp_path)
+    (least, *_) = map(float, re.findall(r"speed/tflops_per_device=([-+.e0-9]+)", caplog.text))
+    assert least > 0
+    assert "speed/mfu" in caplog.text
+
+
+def test_another_checkpoint_is_used_where_the_config_allows_it(finished, corpus, tmp_path):
+    state, workdir = finished
+    shutil.copytree(workdir, tmp_path / "W")
+    for file in (tmp_path / "W" / "checkpoints" / "6").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(checkpoint.BadCheckpoint, match="allow_older_checkpoint=True"):
+        train(toy.config(corpus), tmp_path / "W")
+    assert_equal(train(toy.config(corpus, allow_older_checkpoint=True), tmp_path / "W"), state)
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_report(corpus, tmp_path):

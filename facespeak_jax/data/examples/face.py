@@ -56,9 +56,9 @@ class FaceExamples:
         """uint8 images (size, size, 3) by role, and what is known of them:
 
         `mouth_box`, `eye_box` (4,) of the target; `source_landmarks`, `target_landmarks` (5, 2) and
-        `has_landmarks` (5,), 0 where they are not known; `pose` (3, 3) degrees of source, head and
-        identity, and `posed` (3,) where it is known; `units` (52,) of the target, `has_units` ();
-        `is_crossed` (); `speaker` () int32, a hash. Raises BadExample for a clip of one frame.
+        `has_landmarks` (5,), 0 where they are not known; by role, `pose` (5, 3) degrees and `units`
+        (5, 52), `posed` (5,) and `has_units` (5,) where they are known; `is_crossed` (); `speaker`
+        () int32, a hash. Raises BadExample for a clip of one frame.
         """
         clip = clips[position]
         if len(clip.frames) < 2:
@@ -71,11 +71,14 @@ class FaceExamples:
         images = {
             role: self._cut(decode_image(data), squares[role]) for role, data in encoded.items()
         }
-        poses = [
-            _pose(clip, chosen.source),
-            _pose(clip, chosen.head),
-            _pose(other, moment),
-        ]
+        # Whose head and whose mouth each role shows.
+        shown = {
+            "source": (clip, chosen.source, chosen.source),
+            "target": (clip, chosen.head, chosen.lips),
+            "head": (clip, chosen.head, chosen.head),
+            "lips": (clip, chosen.lips, chosen.lips),
+            "identity": (other, moment, moment),
+        }
         images = self._recoloured(images, rng)
         images["identity"] = self._degraded(images["identity"], rng)
         example: Example = {
@@ -83,10 +86,10 @@ class FaceExamples:
             "mouth_box": _in_square(clip.mouth_box[chosen.head].reshape(2, 2), square).reshape(4),
             "eye_box": _in_square(clip.eye_box[chosen.head].reshape(2, 2), square).reshape(4),
             **_landmarks(clip, chosen, square),
-            "pose": np.stack([pose for pose, _ in poses]),
-            "posed": np.array([known for _, known in poses], np.float32),
-            "units": np.where(LIP_UNITS, _units(clip, chosen.lips), _units(clip, chosen.head)),
-            "has_units": np.float32(len(clip.units) > 0),
+            "pose": np.stack([_pose(of, head) for of, head, _ in shown.values()]),
+            "posed": np.array([len(of.pose) > 0 for of, *_ in shown.values()], np.float32),
+            "units": np.stack([_units(*frames) for frames in shown.values()]),
+            "has_units": np.array([len(of.units) > 0 for of, *_ in shown.values()], np.float32),
             "is_crossed": np.float32(chosen.crossed),
             "speaker": np.int32(zlib.crc32(clip.speaker.encode()) & 0x7FFFFFFF),
         }
@@ -188,12 +191,14 @@ def _landmarks(clip: Clip, chosen: _Chosen, square: Square) -> Example:
     return points
 
 
-def _pose(clip: Clip, frame: int) -> tuple[Float32[np.ndarray, " 3"], bool]:
-    return (clip.pose[frame], True) if len(clip.pose) else (np.zeros(3, np.float32), False)
+def _pose(clip: Clip, frame: int) -> Float32[np.ndarray, " 3"]:
+    return clip.pose[frame] if len(clip.pose) else np.zeros(3, np.float32)
 
 
-def _units(clip: Clip, frame: int) -> Float32[np.ndarray, " u"]:
-    return clip.units[frame] if len(clip.units) else np.zeros(len(ARKIT), np.float32)
+def _units(clip: Clip, head: int, lips: int) -> Float32[np.ndarray, " u"]:
+    if not len(clip.units):
+        return np.zeros(len(ARKIT), np.float32)
+    return np.where(LIP_UNITS, clip.units[lips], clip.units[head])
 
 
 def colour_change(
@@ -223,7 +228,7 @@ def mirrored(example: Example) -> Example:
         points: Any = np.asarray(example[name])[_MIRRORED_LANDMARKS]
         changed[name] = np.stack([1 - points[:, 0], points[:, 1]], axis=1)
     changed["has_landmarks"] = np.asarray(example["has_landmarks"])[_MIRRORED_LANDMARKS]
-    changed["units"] = np.asarray(example["units"])[_MIRRORED_UNITS]
+    changed["units"] = np.asarray(example["units"])[:, _MIRRORED_UNITS]
     pose: Any = np.asarray(example["pose"])
     changed["pose"] = pose * np.array([-1, 1, -1], np.float32)[None, :]
     return changed

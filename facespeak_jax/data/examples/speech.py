@@ -12,6 +12,7 @@ from facespeak_jax.data.examples.phonemes import padded, tokens
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
 from facespeak_jax.data.schema import VOICE, BadExample, Clip, decode_image
+from facespeak_jax.face.portrait import Square, cut
 from facespeak_jax.rates import HOP, MELS_PER_FRAME
 
 
@@ -65,32 +66,24 @@ class SpeechExamples:
         others = clips.by_speaker(clip.speaker)
         others = others[others != position]
         source = clips[int(rng.choice(others))] if len(others) else clip
-        image = Image.fromarray(decode_image(source.frames[rng.integers(len(source.frames))]))
-        if self.strength:
-            image = _moved(image, rng, self.strength)
-        image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
-        return _disguised(image, rng, self.strength) if self.strength else np.asarray(image)
+        image = decode_image(source.frames[rng.integers(len(source.frames))])
+        image = cut(image, _square(image.shape[0], rng, self.strength), self.size)
+        if not self.strength:
+            return image
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+        return _disguised(image, rng, self.strength)
 
 
-def _moved(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
-    """A slightly other crop, sometimes in a mirror."""
-    side = image.width
+def _square(side: int, rng: np.random.Generator, strength: float) -> Square:
+    """Nearly the whole frame: a slightly other place and size, in pixels."""
     zoom = 1.0 + 0.08 * strength * rng.uniform(-1, 1)
     x, y = side / 2 + 0.05 * strength * side * rng.uniform(-1, 1, size=2)
-    half = side * zoom / 2
-    image = image.transform(
-        (side, side),
-        Image.Transform.EXTENT,
-        (x - half, y - half, x + half, y + half),
-        Image.Resampling.BILINEAR,
-    )
-    if rng.random() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return image
+    return Square(float(x), float(y), float(side * zoom))
 
 
 def _disguised(
-    image: Image.Image, rng: np.random.Generator, strength: float
+    image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator, strength: float
 ) -> UInt8[np.ndarray, "s s 3"]:
     """Other surroundings, other light, a softer lens, a poorer file; each only sometimes."""
     pixels = np.asarray(image, np.float32) / 255
@@ -98,14 +91,15 @@ def _disguised(
         pixels = _elsewhere(pixels, rng)
     matrix, shift = colour_change(rng, 1.5 * strength)
     pixels = (pixels @ matrix.T + shift).clip(0, 1)
-    image = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
+    changed = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
     if rng.random() < 0.4 * strength:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.5) * image.width / 128))
+        softness = rng.uniform(0.3, 1.5) * changed.width / 128
+        changed = changed.filter(ImageFilter.GaussianBlur(softness))
     if rng.random() < 0.4 * strength:
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=int(rng.integers(20, 90)))
+        changed.save(buffer, "JPEG", quality=int(rng.integers(20, 90)))
         return decode_image(buffer.getvalue())
-    return np.asarray(image)
+    return np.asarray(changed)
 
 
 def _elsewhere(

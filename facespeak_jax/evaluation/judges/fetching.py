@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from facespeak_jax.data.assets import AssetMissing
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.evaluation.judges import all_judges
+from facespeak_jax.evaluation.judges.sync.judge import LipSync
 
 
 class UnknownJudge(FaceSpeakError):
@@ -15,14 +16,15 @@ class UnknownJudge(FaceSpeakError):
 def fetch(names: Sequence[str]) -> str:
     """Fetches and verifies the judges named, or all; the table of `table` afterwards.
 
-    One that cannot be had does not keep the others from being fetched. Raises UnknownJudge, and
-    AssetMissing when any failed.
+    All but the sync judge, which is trained here and comes from nowhere else. One that cannot be
+    had does not keep the others from being fetched. Raises UnknownJudge, and AssetMissing when any
+    failed.
     """
     judges = all_judges()
     if unknown := [name for name in names if name not in judges]:
         raise UnknownJudge(f"no judge {', '.join(unknown)}; there are {', '.join(judges)}")
     failed = []
-    for name in names or judges:
+    for name in names or [name for name in judges if name != LipSync.name]:
         print(f"fetching {name}", file=sys.stderr)
         try:
             judges[name].fetch()

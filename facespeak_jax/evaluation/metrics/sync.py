@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 REACH = 15  # video frames to either side
+SHIFT = 5  # frames that a judge must notice
 
 
 class Sync(NamedTuple):
@@ -14,6 +15,11 @@ class Sync(NamedTuple):
     confidence: float
     distance: float
     offset: int
+
+    @property
+    def in_sync(self) -> bool:
+        """Within a frame, which nobody sees."""
+        return abs(self.offset) <= 1
 
 
 def judge(
@@ -31,6 +37,15 @@ def judge(
     means = np.array([_apart(video, sound, offset) for offset in range(-reach, reach + 1)])
     best = int(np.argmin(means))
     return Sync(float(np.median(means) - means[best]), float(means[best]), best - reach)
+
+
+def rejections(video: Float[np.ndarray, "t d"], sound: Float[np.ndarray, "t d"]) -> int:
+    """How many of two clips are found out of sync: this one with its sound SHIFT frames early, and
+    SHIFT frames late. Raises ValueError for a clip no longer than SHIFT, or of two lengths."""
+    if len(video) <= SHIFT:
+        raise ValueError(f"{len(video)} moments cannot be shifted by {SHIFT}")
+    early, late = judge(video[:-SHIFT], sound[SHIFT:]), judge(video[SHIFT:], sound[:-SHIFT])
+    return int(not early.in_sync) + int(not late.in_sync)
 
 
 def _apart(video: np.ndarray, sound: np.ndarray, offset: int) -> float:

@@ -33,7 +33,7 @@ def test_shapes_and_types_never_change(clips):
         for role in ROLES:
             assert example[role].shape == (32, 32, 3)
             assert example[role].dtype == np.uint8
-        expected = {"pose": (3, 3), "posed": (3,), "units": (52,), "has_units": ()}
+        expected = {"pose": (5, 3), "posed": (5,), "units": (5, 52), "has_units": (5,)}
         expected |= {"mouth_box": (4,), "eye_box": (4,), "is_crossed": ()}
         for name, shape in expected.items():
             assert example[name].shape == shape
@@ -49,9 +49,10 @@ def test_uncrossed_targets_drive_themselves(clips):
         assert source != target
         np.testing.assert_array_equal(example["head"], example["target"])
         np.testing.assert_array_equal(example["lips"], example["target"])
-        np.testing.assert_array_equal(example["pose"][0], clip.pose[source])
-        np.testing.assert_array_equal(example["pose"][1], clip.pose[target])
-        np.testing.assert_array_equal(example["units"], clip.units[target])
+        for known in ("pose", "units"):
+            np.testing.assert_array_equal(example[known][0], getattr(clip, known)[source])
+            for driving in (1, 2, 3):
+                np.testing.assert_array_equal(example[known][driving], getattr(clip, known)[target])
         np.testing.assert_array_equal(example["mouth_box"], clip.mouth_box[target])
 
 
@@ -64,9 +65,12 @@ def test_crossed_targets_take_head_and_lips_of_two_frames(clips):
         head, lips = clip.crossed_head[k], clip.crossed_lips[k]
         np.testing.assert_array_equal(example["head"], decode_image(clip.frames[head]))
         np.testing.assert_array_equal(example["lips"], decode_image(clip.frames[lips]))
-        np.testing.assert_array_equal(example["units"][LIP_UNITS], clip.units[lips][LIP_UNITS])
-        np.testing.assert_array_equal(example["units"][~LIP_UNITS], clip.units[head][~LIP_UNITS])
-        np.testing.assert_array_equal(example["pose"][1], clip.pose[head])
+        _, target, of_head, of_lips, _ = example["units"]
+        np.testing.assert_array_equal(target[LIP_UNITS], clip.units[lips][LIP_UNITS])
+        np.testing.assert_array_equal(target[~LIP_UNITS], clip.units[head][~LIP_UNITS])
+        np.testing.assert_array_equal(of_head, clip.units[head])
+        np.testing.assert_array_equal(of_lips, clip.units[lips])
+        np.testing.assert_array_equal(example["pose"][1:4], clip.pose[[head, head, lips]])
 
 
 def test_identity_is_another_clip_of_the_person(clips):
@@ -97,7 +101,7 @@ def test_clip_without_ground_truth_or_company(clips):
     clip = dataclasses.replace(clips[0], crossed_frames=[], **empty)
     example = PLAIN(Alone(clip), np.random.default_rng(0), 0)
     assert not example["posed"].any()
-    assert example["has_units"] == 0
+    assert not example["has_units"].any()
     assert example["is_crossed"] == 0
     assert frame_of(example["identity"], clip.frames) is not None
     with pytest.raises(BadExample, match="one frame"):
@@ -142,8 +146,10 @@ def test_landmarks_of_source_and_target_and_their_mirror(clips):
 
 
 def test_mirror_swaps_left_and_right_units(clips):
-    example = draw(clips, PLAIN, [0])[0] | {"units": np.arange(52, dtype=np.float32)}
-    swapped = mirrored(example)["units"]
+    example = draw(clips, PLAIN, [0])[0] | {
+        "units": np.tile(np.arange(52, dtype=np.float32), (5, 1))
+    }
+    swapped = mirrored(example)["units"][3]
     assert swapped[UNIT["mouthSmileLeft"]] == UNIT["mouthSmileRight"]
     assert swapped[UNIT["jawRight"]] == UNIT["jawLeft"]
     assert swapped[UNIT["jawOpen"]] == UNIT["jawOpen"]

@@ -25,3 +25,11 @@ def test_unrelated_sound_inspires_no_confidence():
     assert found.confidence < 0.3
     with pytest.raises(ValueError, match="of sound"):
         sync.judge(video, video[1:])
+
+
+@pytest.mark.parametrize(("late", "rejected"), [(0, 2), (1, 2), (5, 1), (-5, 1)])
+def test_shifts_are_rejected_by_who_sees_them(late, rejected):
+    video = embeddings()
+    assert sync.rejections(video, np.roll(video, late, axis=0)) == rejected
+    with pytest.raises(ValueError, match="shifted"):
+        sync.rejections(video[:5], video[:5])

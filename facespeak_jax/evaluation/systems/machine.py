@@ -4,24 +4,40 @@ The same programs in the same order as `FaceSpeaker.speak`, on canonical crops, 
 between a portrait and its clip: the phonemes, their durations, the mel and the motion.
 """
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, UInt8
 
-from facespeak_jax import export, model, sampling
+from facespeak_jax import export, flow, model, sampling
 from facespeak_jax.errors import TextTooLong, WeightsIncomplete
+from facespeak_jax.evaluation.systems.manner import Manner
+from facespeak_jax.motion import hearing
+from facespeak_jax.motion.lip_mapper import energy
+from facespeak_jax.motion.reducer import NoiseReducer
+from facespeak_jax.motion.sampler import MotionField, MotionPrior, sample_motion
 from facespeak_jax.pipeline import CHUNK, FRAME_BUCKETS, TOKEN_BUCKETS
 from facespeak_jax.rates import FPS, MELS_PER_FRAME, SAMPLES_PER_FRAME
+from facespeak_jax.speech import durations as timing
 from facespeak_jax.speech.mel import log_mel
 from facespeak_jax.speech.text import TextFrontEnd
 
 Alphas = tuple[Float[np.ndarray, "t head"], Float[np.ndarray, "t lip"]]
+
+
+class Codes(NamedTuple):
+    """What the encoder sees in each of T frames."""
+
+    alpha_head: Float[np.ndarray, "t head"]
+    alpha_lip: Float[np.ndarray, "t lip"]
+    motion: Float[np.ndarray, "t s"]
+    identity: Float[np.ndarray, "t s"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +61,11 @@ class Spoken:
 
 
 class Machine:
-    """Weights ready to run; `clock` holds the seconds of compute of each step since `reset`."""
+    """Weights ready to run in a manner, the product's by default; `clock` holds the seconds of
+    compute of each step since `reset`."""
 
-    def __init__(self, weights: export.Weights):
+    def __init__(self, weights: export.Weights, manner: Manner = Manner()):  # noqa: B008 (frozen)
+        self.weights, self.manner = weights, manner
         self.config: dict[str, Any] = weights.config["model"]
         self.parts = frozenset(weights.params)
         self.size: int = self.config["size"]
@@ -58,16 +76,23 @@ class Machine:
         self._front_end = TextFrontEnd()
         self._see = jax.jit(self._with(sampling.see))
         self._read = jax.jit(self._with(sampling.read))
-        self._mel = jax.jit(self._with(_mel), static_argnames="mels")
+        self._mel = jax.jit(self._with(_mel), static_argnames=("mels", "steps"))
         self._vocode = jax.jit(self._with(_vocode))
-        self._lips = jax.jit(self._with(_lips))
-        self._heads = jax.jit(self._with(_heads))
+        self._lips = jax.jit(self._with(_lips), static_argnames="hears")
+        self._heads = jax.jit(self._with(_heads), static_argnames=("steps", "hears"))
+        self._reduce = jax.jit(self._with(_reduce))
         self._render = jax.jit(self._with(sampling.render))
 
     def _with(self, function: Callable) -> Callable:
         return lambda params, *arguments, **static: function(
             self._model, params, *arguments, **static
         )
+
+    def in_manner(self, manner: Manner) -> "Machine":
+        """The same weights and compiled programs, run in another manner."""
+        other = copy.copy(self)
+        other.manner, other.clock = manner, {}
+        return other
 
     def missing(self, parts: tuple[str, ...]) -> list[str]:
         """Which of the parts these weights lack."""
@@ -109,21 +134,28 @@ class Machine:
 
     def read(self, face: sampling.Face, text: Text) -> sampling.Reading:
         """The text with the timing of the voice that fits the face."""
-        return self._timed("durations", self._read, face.identity, text.tokens, text.length)
+        style = face.identity
+        if self.manner.voice_of == "style":
+            style = style + face.motion
+        return self._timed("durations", self._read, style, text.tokens, text.length)
 
     def say(self, reading: sampling.Reading, seed: int) -> sampling.Speech:
         """The reading spoken, padded to a bucket."""
         frames = int(reading.durations.sum()) // MELS_PER_FRAME
         mels = MELS_PER_FRAME * bucket_of(frames, FRAME_BUCKETS, "frames")
-        speech = self._timed("mel", self._mel, reading, jax.random.key(seed)[None], mels=mels)
+        keys = jax.random.key(seed)[None]
+        steps = self.manner.mel_steps
+        speech = self._timed("mel", self._mel, reading, keys, mels=mels, steps=steps)
         wave = self._timed("vocoder", self._vocode, speech.mel, speech.frames * MELS_PER_FRAME)
         return speech._replace(wave=wave)
 
     def move(self, face: sampling.Face, speech: sampling.Speech, seed: int) -> Alphas:
         """Head motion and lips of a speech, without its padding."""
         keys = jax.vmap(jax.random.fold_in, (0, None))(jax.random.key(seed)[None], 1)
-        lip = self._timed("lips", self._lips, face, speech, keys)
-        head = self._timed("motion", self._heads, face, speech, keys)
+        manner = self.manner
+        lip = self._timed("lips", self._lips, speech, hears=manner.lips_hear)
+        options = {"steps": manner.motion_steps, "hears": manner.head_hears}
+        head = self._timed("motion", self._heads, face, speech, keys, **options)
         frames = int(speech.frames[0])
         return np.asarray(head)[0, :frames], np.asarray(lip)[0, :frames]
 
@@ -146,35 +178,80 @@ class Machine:
         seed: int = 0,
         motion_seed: int | None = None,
     ) -> Spoken:
-        """The person of a canonical crop says a text, as `FaceSpeaker.speak` would have it.
+        """The person of a canonical crop says a text, as `FaceSpeaker.speak` would have it if the
+        manner is the product's.
 
         Raises WeightsIncomplete, TextTooLong and the errors of the text front end.
         """
         self.require((*sampling.FACE, *sampling.SPEECH, *sampling.MOTION))
+        face, words, reading, speech = self._spoken(crop, text, seed)
+        alphas = self.move(face, speech, seed if motion_seed is None else motion_seed)
+        frames = self.draw(face, alphas)
+        return self._clip(frames, words, reading, speech)
+
+    def voice(self, crop: UInt8[np.ndarray, "h w 3"], text: str, *, seed: int = 0) -> Spoken:
+        """`speak` without a picture: the clip has no frames.
+
+        Raises WeightsIncomplete, TextTooLong and the errors of the text front end.
+        """
+        self.require((*sampling.FACE, *sampling.SPEECH))
+        _, words, reading, speech = self._spoken(crop, text, seed)
+        return self._clip(np.zeros((0, self.size, self.size, 3), np.uint8), words, reading, speech)
+
+    def motions(
+        self, crop: UInt8[np.ndarray, "h w 3"], text: str, seeds: Sequence[int]
+    ) -> tuple[sampling.Face, list[Alphas]]:
+        """The face, and how it would move to the same speech under several motion seeds."""
+        self.require((*sampling.FACE, *sampling.SPEECH, *sampling.MOTION))
+        face, _, _, speech = self._spoken(crop, text, 0)
+        return face, [self.move(face, speech, seed) for seed in seeds]
+
+    def _spoken(
+        self, crop: UInt8[np.ndarray, "h w 3"], text: str, seed: int
+    ) -> tuple[sampling.Face, Text, sampling.Reading, sampling.Speech]:
         self.reset()
         face, words = self.see(crop), self.text(text)
         reading = self.read(face, words)
-        speech = self.say(reading, seed)
-        alphas = self.move(face, speech, seed if motion_seed is None else motion_seed)
-        frames = self.draw(face, alphas)
-        audio = np.clip(np.asarray(speech.wave)[0, : len(frames) * SAMPLES_PER_FRAME], -1, 1)
+        return face, words, reading, self.say(reading, seed)
+
+    def _clip(
+        self,
+        frames: UInt8[np.ndarray, "t h w 3"],
+        words: Text,
+        reading: sampling.Reading,
+        speech: sampling.Speech,
+    ) -> Spoken:
+        samples = int(speech.frames[0]) * SAMPLES_PER_FRAME
+        audio = np.clip(np.asarray(speech.wave)[0, :samples], -1, 1)
         durations = np.asarray(reading.durations)[0, : len(words.phonemes)]
         return Spoken(frames, audio, words.phonemes, durations, dict(self.clock))
+
+    def codes(self, frames: UInt8[np.ndarray, "t h w 3"]) -> Codes:
+        """What the encoder sees in each frame."""
+        self.require(("encoder", "motion_basis"))
+        found = [self._timed("see", self._see, chunk) for chunk in _chunks(frames)]
+        return Codes(
+            *(
+                np.concatenate([np.asarray(getattr(face, name)) for face in found])[: len(frames)]
+                for name in Codes._fields
+            )
+        )
 
     def reconstruct(
         self, source: UInt8[np.ndarray, "h w 3"], frames: UInt8[np.ndarray, "t h w 3"]
     ) -> UInt8[np.ndarray, "t h w 3"]:
         """Frames of a person, drawn again from one picture and the motion seen in each of them."""
         self.require(sampling.FACE)
-        missing = -len(frames) % CHUNK
-        filled = np.pad(frames, [(0, missing), (0, 0), (0, 0), (0, 0)], mode="edge")
-        heads, lips = [], []
-        for start in range(0, len(filled), CHUNK):
-            seen = self._timed("see", self._see, filled[start : start + CHUNK])
-            heads.append(np.asarray(seen.alpha_head))
-            lips.append(np.asarray(seen.alpha_lip))
-        alphas = (np.concatenate(heads)[: len(frames)], np.concatenate(lips)[: len(frames)])
-        return self.draw(self.see(source), alphas)
+        seen = self.codes(frames)
+        head = seen.alpha_head
+        if self.manner.reduced:
+            self.require(("reducer",))
+            bucket = bucket_of(len(head), FRAME_BUCKETS, "frames")
+            padded = np.pad(head, [(0, bucket - len(head)), (0, 0)])[None]
+            lengths = np.array([len(head)], np.int32)
+            reduced = self._timed("reduce", self._reduce, padded, lengths)
+            head = np.asarray(reduced)[0, : len(head)]
+        return self.draw(self.see(source), (head, seen.alpha_lip))
 
     def revocode(self, audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """A wave of 640·T samples through its mel and the vocoder."""
@@ -198,12 +275,28 @@ def bucket_of(length: int, buckets: tuple[int, ...], unit: str) -> int:
     raise TextTooLong(f"{length} {unit}; {buckets[-1]} ({buckets[-1] / FPS:.0f} s) is the most")
 
 
+def _chunks(frames: UInt8[np.ndarray, "t h w 3"]) -> list[UInt8[np.ndarray, "c h w 3"]]:
+    """CHUNK frames at a time, the last chunk filled up with its last frame."""
+    missing = -len(frames) % CHUNK
+    filled = np.pad(frames, [(0, missing), (0, 0), (0, 0), (0, 0)], mode="edge")
+    return np.split(filled, len(filled) // CHUNK)
+
+
 def _mel(
-    machine: model.FaceSpeak, params: sampling.Params, reading: Any, keys: Any, *, mels: int
+    machine: model.FaceSpeak,
+    params: sampling.Params,
+    reading: Any,
+    keys: Any,
+    *,
+    mels: int,
+    steps: int,
 ) -> sampling.Speech:
     """What is spoken, without its wave: the compiler drops the vocoder that nobody asks for."""
-    speech = sampling.say(machine, params, reading, keys, mels=mels)
-    return speech._replace(wave=jnp.zeros((speech.mel.shape[0], 0)))
+    speech = sampling.say(machine, params, reading, keys, mels=mels, steps=max(steps, 1))
+    mel = speech.mel
+    if not steps:
+        mel = timing.upsample(reading.prior, reading.durations, mels)
+    return speech._replace(mel=mel, wave=jnp.zeros((mel.shape[0], 0)))
 
 
 def _vocode(
@@ -217,9 +310,59 @@ def _vocode(
     return wave
 
 
-def _lips(machine: model.FaceSpeak, params: sampling.Params, *given: Any) -> Array:
-    return sampling.move(machine, params, *given)[1]
+def _reduce(
+    machine: model.FaceSpeak,
+    params: sampling.Params,
+    alpha: Float[Array, "b t d"],
+    lengths: Int32[Array, " b"],
+) -> Float[Array, "b t d"]:
+    code = machine.apply({"params": params}, alpha, lengths, method="reduce")
+    reduced: Any = machine.apply({"params": params}, code, lengths, method="restore")
+    return reduced
 
 
-def _heads(machine: model.FaceSpeak, params: sampling.Params, *given: Any) -> Array:
-    return sampling.move(machine, params, *given)[0]
+def _lips(
+    machine: model.FaceSpeak,
+    params: sampling.Params,
+    speech: sampling.Speech,
+    *,
+    hears: tuple[str, ...],
+) -> Float[Array, "b t d"]:
+    inputs = hearing.heard(hears, speech.features, speech.prior, speech.mel, energy(speech.mel))
+    lips: Any = machine.apply({"params": params}, *inputs, speech.frames, method="lips")
+    return lips
+
+
+def _heads(
+    machine: model.FaceSpeak,
+    params: sampling.Params,
+    face: sampling.Face,
+    speech: sampling.Speech,
+    keys: Any,
+    *,
+    steps: int,
+    hears: bool,
+) -> Float[Array, "b t d"]:
+    return sample_motion(
+        cast(MotionPrior, machine.motion_prior),
+        cast(MotionField, machine.motion_field),
+        cast(NoiseReducer, machine.reducer),
+        params,
+        speech.features if hears else jnp.zeros_like(speech.features),
+        face.alpha_head,
+        speech.frames,
+        keys,
+        solver=flow.Midpoint() if steps else _Stay(),
+        steps=steps,
+        temperature=float(steps > 0),
+    )
+
+
+class _Stay:
+    """The solver of no steps: with no noise either, the mean that the flow would start around."""
+
+    def solve(
+        self, velocity: flow.Velocity, x0: Float[Array, "b t c"], steps: int
+    ) -> Float[Array, "b t c"]:
+        del velocity, steps
+        return x0

@@ -1,6 +1,6 @@
 import numpy as np
 
-from facespeak_jax.evaluation import drawings
+from facespeak_jax.evaluation.report import drawings
 
 
 def test_contact_sheets_show_each_row_from_first_to_last_frame():

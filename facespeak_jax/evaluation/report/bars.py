@@ -17,6 +17,7 @@ class Bar(NamedTuple):
     limit: Callable[["Figures"], float | None]
     at_most: bool = False
     suites: tuple[str, ...] = ("heads",)
+    experiment: str = ""
 
 
 class Figures:
@@ -62,7 +63,7 @@ def _difference(row: str, column: str, other: str) -> Callable[[Figures], float 
 
 
 OURS, TRUTH, CODEC, STILL, CASCADE = "ours", "ground_truth", "codec", "still", "cascade"
-FIRST, FINAL = "first weights", "final weights"
+FIRST, FINAL, JUDGE = "first weights", "final weights", "the sync judge"
 BARS = (
     Bar(FIRST, "WER at most 30 %", _of(OURS, "wer"), _fixed(0.30), True, ("heads", "grid")),
     Bar(
@@ -143,6 +144,21 @@ BARS = (
         _share(0.9, TRUTH, "closure"),
     ),
     Bar(FINAL, "offset within a frame on 95 % of clips", _of(OURS, "in_sync"), _fixed(0.95)),
+    Bar(JUDGE, "offset within a frame on 90 % of ground truth", _of(TRUTH, "in_sync"), _fixed(0.9)),
+    Bar(
+        JUDGE,
+        "90 % of shifts of 5 frames in ground truth rejected",
+        _of(TRUTH, "shift_rejected"),
+        _fixed(0.9),
+    ),
+    Bar(
+        FINAL,
+        "voice consistency at least 0.95 × ground truth",
+        _of(OURS, "voice_consistency"),
+        _share(0.95, TRUTH, "voice_consistency"),
+        suites=("heads", "grid"),
+        experiment="voice-consistency",
+    ),
     Bar(
         FINAL,
         "DIV within 20 % of ground truth",
@@ -164,12 +180,13 @@ BARS = (
 )
 
 
-def view(suite: str, rows: Rows) -> list[dict[str, Any]]:
-    """Every bar of a suite with its value, its limit, and whether it is met (None: unknown)."""
+def view(suite: str, rows: Rows, experiment: str = "") -> list[dict[str, Any]]:
+    """Every bar of a suite, or of an experiment on it, with its value, its limit, and whether it is
+    met (None: unknown)."""
     figures = Figures(rows)
     found = []
     for bar in BARS:
-        if suite not in bar.suites:
+        if suite not in bar.suites or experiment != bar.experiment:
             continue
         value, limit = bar.value(figures), bar.limit(figures)
         met = None

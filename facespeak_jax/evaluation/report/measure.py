@@ -24,8 +24,9 @@ from facespeak_jax.evaluation.metrics import (
     words,
 )
 from facespeak_jax.evaluation.suites import Case
+from facespeak_jax.evaluation.systems.rows import SEEDS
 from facespeak_jax.evaluation.take import Take
-from facespeak_jax.rates import FPS
+from facespeak_jax.rates import FPS, SAMPLE_RATE
 
 Seen = Mapping[str, np.ndarray]  # what judges observed in a take, by name
 LOW_VOICE = 160.0  # hertz: the pitch that parts most men's voices from most women's
@@ -137,7 +138,7 @@ def _distances(seen: Seen, truth: Seen) -> Float[np.ndarray, "a b"]:
 def _pace(pair: Pair) -> dict[str, Figure]:
     if not pair.take.seconds:
         return {}
-    return {"rtf": pair.take.seconds * FPS / len(pair.take.frames)}
+    return {"rtf": pair.take.seconds * SAMPLE_RATE / len(pair.take.audio)}
 
 
 def _identity(pair: Pair) -> dict[str, Figure]:
@@ -207,12 +208,17 @@ def _closure(pair: Pair, gap: Float[np.ndarray, " t"]) -> dict[str, Figure]:
 def _sync(pair: Pair) -> dict[str, Figure]:
     if "sync_video" not in pair.seen:
         return {}
-    found = sync.judge(pair.seen["sync_video"], pair.seen["sync_sound"])
-    return {
+    video, sound = pair.seen["sync_video"], pair.seen["sync_sound"]
+    found = sync.judge(video, sound)
+    figures: dict[str, Figure] = {
         "lse_c": found.confidence,
         "lse_d": found.distance,
-        "in_sync": float(abs(found.offset) <= 1),
+        "av_offset": float(found.offset),
+        "in_sync": float(found.in_sync),
     }
+    if pair.itself and len(video) > 2 * sync.SHIFT:
+        figures["shift_rejected"] = (float(sync.rejections(video, sound)), 2.0)
+    return figures
 
 
 def _points(pair: Pair) -> dict[str, Figure]:
@@ -229,6 +235,15 @@ def _points(pair: Pair) -> dict[str, Figure]:
         "jitter": motion.jitter(whole[:, :, :2], scale),
         "blink_rate": blinks.rate(eyes),
     }
+
+
+def seed_diversity(seen: Seen) -> dict[str, Figure]:
+    """Of what is seen in a take of `systems.rows.Seeds`."""
+    if "landmarks" not in seen:
+        return {}
+    poses = face_points.head_pose(seen["landmarks"]).reshape(SEEDS, -1, 3)
+    known = np.isfinite(poses).all(axis=(0, 2))
+    return {"seed_diversity": motion.seed_diversity(poses[:, known])} if known.any() else {}
 
 
 def filled(values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"] | None:
@@ -249,5 +264,5 @@ _MEASURES: dict[str, tuple[Callable[[Pair], dict[str, Figure]], ...]] = {
     "speech": (_transcript, _voice, _quality, _prosody, _pace),
     "face": (_identity, _reconstruction, _sharpness),
     "sync": (_lips, _sync),
-    "motion": (_points,),
+    "motion": (_points, _pace),
 }

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from facespeak_jax.evaluation import bars, report
-from facespeak_jax.evaluation.columns import COLUMNS, GROUPS
 from facespeak_jax.evaluation.judges import all_judges
 from facespeak_jax.evaluation.metrics.intervals import Interval
+from facespeak_jax.evaluation.report import bars, report
+from facespeak_jax.evaluation.report.columns import COLUMNS, GROUPS, PROBES
 
 
 def composed(rows, **more):
@@ -56,7 +56,7 @@ def test_json_has_every_fact_and_no_nan(tmp_path):
     assert "3 (2.9 – 3.1), 5" in text
     assert "cascade" in text
     assert "NoFace" in text
-    assert report.NO_JUDGE in text  # of sync
+    assert "evaluation.judges.sync.training" in text  # how to get the one that is missing
 
 
 def test_a_missing_judge_says_how_to_get_it(tmp_path, monkeypatch):
@@ -65,8 +65,8 @@ def test_a_missing_judge_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_every_column_is_in_a_group_and_of_a_known_judge():
-    assert {column.group for column in COLUMNS.values()} == set(GROUPS)
-    known = {*all_judges(), "signals", "sync", ""}
+    assert {column.group for column in COLUMNS.values()} == {*GROUPS, PROBES}
+    known = {*all_judges(), "signals", ""}
     assert {column.judge for column in COLUMNS.values()} <= known
 
 
@@ -99,3 +99,23 @@ def test_bars():
     grid = verdicts("grid", given)
     assert grid["L1 15 % below the source's"] is True
     assert "L1 40 % below the source's" not in grid
+
+
+def test_the_bars_of_an_experiment_are_its_own():
+    given = rows(ours={"voice_consistency": 0.9}, ground_truth={"voice_consistency": 0.92})
+    (bar,) = bars.view("heads", given, "voice-consistency")
+    assert bar["met"] is True
+    assert bars.view("heads", given, "robustness") == []
+    assert "voice consistency" not in " ".join(verdicts("heads", given))
+
+
+def test_an_experiment_shows_what_it_asked_for_only():
+    cells = {"ours": {"voice_consistency": Interval(0.9, 0.8, 1.0, 5)}}
+    given = {"facts": {"experiment": "voice-consistency", "question": "Does it keep?"}}
+    text = report.markdown(composed(cells, **given))
+    assert "Does it keep?" in text
+    assert "C-SIM over frames" in text
+    assert "WER" not in text
+    whole = report.markdown(composed(cells))
+    assert "WER" in whole
+    assert "C-SIM over frames" not in whole

@@ -35,15 +35,27 @@ COLUMNS: dict[str, Column] = {
     "sharpness": Column("mouth sharpness", "face", "mediapipe", "near"),
     "lse_c": Column("LSE-C", "sync", "sync", "up"),
     "lse_d": Column("LSE-D", "sync", "sync", "down"),
+    "av_offset": Column("AV offset frames", "sync", "sync", ""),
     "in_sync": Column("offset ≤ 1 frame %", "sync", "sync", "up", percent=True),
+    "shift_rejected": Column("±5 frames rejected %", "sync", "sync", "", percent=True),
     "lip_correlation": Column("lip correlation", "sync", "mediapipe", "up"),
     "closure": Column("p b m closed %", "sync", "mediapipe", "up", percent=True),
     "div": Column("DIV °", "motion", "mediapipe", "near"),
     "yaw_deviation": Column("yaw deviation °", "motion", "mediapipe", "near"),
+    "seed_diversity": Column("diversity over seeds °", "motion", "mediapipe", ""),
     "jitter": Column("jitter", "motion", "mediapipe", "down"),
     "blink_rate": Column("blinks / min", "motion", "mediapipe", "near"),
+    "voice_consistency": Column("C-SIM over frames", "probes", "resemblyzer", "up"),
+    "voice_others": Column("C-SIM to others", "probes", "resemblyzer", ""),
+    "person_found": Column("nearest is the same person %", "probes", "", "", percent=True),
+    "yaw_known": Column("R² of yaw", "probes", "", ""),
+    "pitch_known": Column("R² of pitch", "probes", "", ""),
+    "code_step": Column("step / deviation of α_head", "probes", "", "near"),
+    "code_range": Column("range of α_head / ground truth's", "probes", "", "near"),
+    "code_diversity": Column("deviation over seeds / ground truth's", "probes", "", ""),
 }
 GROUPS = ("speech", "face", "sync", "motion")
+PROBES = "probes"  # of experiments alone
 
 
 def judges_of(groups: Collection[str]) -> set[str]:

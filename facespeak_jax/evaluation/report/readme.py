@@ -1,7 +1,7 @@
 """Puts the main figures of a report where a text has room for them.
 
-`python -m facespeak_jax.evaluation.readme --report E/report.json --into README.md` replaces what is
-between the lines `<!-- figures -->` and `<!-- end of figures -->`.
+`python -m facespeak_jax.evaluation.report.readme --report E/report.json --into README.md` replaces
+what is between the lines `<!-- figures -->` and `<!-- end of figures -->`.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from facespeak_jax.errors import FaceSpeakError
-from facespeak_jax.evaluation import report
-from facespeak_jax.evaluation.columns import COLUMNS
+from facespeak_jax.evaluation.report import report
+from facespeak_jax.evaluation.report.columns import COLUMNS
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 MAIN = ("wer", "c_sim", "dnsmos", "id_sim", "kid", "lip_correlation", "closure", "div", "jitter")

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from facespeak_jax.evaluation import bars
-from facespeak_jax.evaluation.columns import COLUMNS, GROUPS, Column
 from facespeak_jax.evaluation.judges import Judge
 from facespeak_jax.evaluation.judges import landmarks as face_points
-from facespeak_jax.evaluation.measure import Figure
 from facespeak_jax.evaluation.metrics import distributions, intervals, motion
 from facespeak_jax.evaluation.metrics.intervals import Interval
+from facespeak_jax.evaluation.report import bars
+from facespeak_jax.evaluation.report.columns import COLUMNS, GROUPS, PROBES, Column
+from facespeak_jax.evaluation.report.measure import Figure
 
 Cells = dict[str, Interval]
 _ARROWS = {"up": " ↑", "down": " ↓", "near": " ≈", "": ""}
-NO_JUDGE = "no network to judge it has been trained yet"
 
 
 def averages(clips: Mapping[str, Mapping[str, Figure]]) -> Cells:
@@ -105,7 +104,7 @@ def compose(
             }
             for name, judge in judges.items()
         },
-        "bars": bars.view(suite, systems),
+        "bars": bars.view(suite, systems, facts.get("experiment", "")),
         "left_out": dict(left_out),
         "errors": list(errors),
     }
@@ -135,19 +134,32 @@ def write(out: Path, report: Mapping[str, Any]) -> Path:
 def markdown(report: Mapping[str, Any]) -> str:
     """The report to be read."""
     lines = [f"# Evaluation on `{report['suite']}`", ""]
+    if "experiment" in report:
+        lines = [f"# {report['experiment']} on `{report['suite']}`", "", report["question"], ""]
     lines += [
         "Means with 95 % bootstrap intervals over clips, and the number of clips. ↑ higher is "
         "better, ↓ lower, ≈ the ground truth's own value is best.",
         "",
     ]
-    for group in GROUPS:
-        columns = {name: column for name, column in COLUMNS.items() if column.group == group}
-        lines += [f"## {group.capitalize()}", "", *table(report, columns), ""]
-    lines += ["## Bars", "", *_bars(report["bars"]), "", "## Judges", "", *_judges(report), ""]
+    for group in (*GROUPS, PROBES):
+        if columns := _shown_columns(report, group):
+            lines += [f"## {group.capitalize()}", "", *table(report, columns), ""]
+    if report["bars"]:
+        lines += ["## Bars", "", *_bars(report["bars"]), ""]
+    lines += ["## Judges", "", *_judges(report), ""]
     for row, reason in report["left_out"].items():
         lines.append(f"- row `{row}` left out: {reason}")
     lines += _errors(report["errors"])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shown_columns(report: Mapping[str, Any], group: str) -> dict[str, Column]:
+    """A group's columns: of the whole table all, of an experiment those that have a cell."""
+    columns = {name: column for name, column in COLUMNS.items() if column.group == group}
+    if "experiment" not in report:
+        return {} if group == PROBES else columns
+    known = {name for cells in report["systems"].values() for name in cells}
+    return {name: column for name, column in columns.items() if name in known}
 
 
 def table(report: Mapping[str, Any], columns: Mapping[str, Column]) -> list[str]:
@@ -184,8 +196,6 @@ def _judges(report: Mapping[str, Any]) -> list[str]:
     for name, judge in report["judges"].items():
         advice = "" if judge["available"] else f"missing: {judge['how_to_get_it']}"
         lines.append(f"| {name} | {judge['version']} | `{judge['sha256'][:16]}` | {advice} |")
-    asked = {column.judge for column in COLUMNS.values() if column.judge}
-    lines += [f"| {name} | | | {NO_JUDGE} |" for name in sorted(asked - set(report["judges"]))]
     return lines
 
 

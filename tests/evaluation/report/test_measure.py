@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from facespeak_jax.evaluation import measure
-from facespeak_jax.evaluation.measure import Pair, People
+from facespeak_jax.evaluation.report import measure
+from facespeak_jax.evaluation.report.measure import Pair, People
 from facespeak_jax.evaluation.suites import Case
-from facespeak_jax.evaluation.systems import ALL
+from facespeak_jax.evaluation.systems.rows import ALL, MOMENTS, SEEDS
 from facespeak_jax.evaluation.take import Take
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3)).astype(np.uint8)
@@ -14,7 +14,7 @@ PHONEMES, DURATIONS = ["<bos>", "AA1", "M", "<eos>"], np.array([20, 30, 20, 10],
 def the_case(text="one two three four"):
     audio = np.zeros(20 * 640, np.float32)
     truth = Take(FRAMES, audio, "one two three four", PHONEMES, DURATIONS)
-    return Case("a", "anna", text, truth, np.zeros((20, 4), np.float32))
+    return Case("a", "anna", text, truth, np.zeros((0, 3), np.float32))
 
 
 def pair(seen, take=None, *, truth=None, people=None, aligned=False, itself=False, case=None):
@@ -116,6 +116,34 @@ def test_lips_follow_the_visemes():
     # A mouth that hangs open closes for no m.
     agape = {"landmarks": landmarks(0.1 * asked + 0.05)}
     assert measure.figures(pair(agape, truth=seen), ALL)["closure"] == (0.0, 1.0)
+
+
+def test_seeds_that_roll_the_head():
+    still = landmarks(np.zeros(SEEDS * MOMENTS))
+    assert measure.seed_diversity({"landmarks": still}) == {"seed_diversity": pytest.approx(0.0)}
+    angle = np.radians(np.repeat([10.0, -10.0, 10.0, -10.0], MOMENTS))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    rolled = still.copy()
+    rolled[..., :2] = np.einsum("tki,ijt->tkj", still[..., :2], turn)
+    # ±10° of roll and none of the other two angles.
+    found = measure.seed_diversity({"landmarks": rolled})
+    assert found["seed_diversity"] == pytest.approx(10 / 3, rel=1e-4)
+    rolled[3] = np.nan  # a moment without a face counts for no seed
+    found = measure.seed_diversity({"landmarks": rolled})
+    assert found["seed_diversity"] == pytest.approx(10 / 3, rel=1e-4)
+    assert measure.seed_diversity({}) == {}
+
+
+def test_sound_that_comes_late():
+    moments = np.random.default_rng(0).normal(size=(60, 8))
+    moments /= np.linalg.norm(moments, axis=1, keepdims=True)
+    late = {"sync_video": moments, "sync_sound": np.roll(moments, 3, axis=0)}
+    found = measure.figures(pair(late), frozenset({"sync"}))
+    assert (found["av_offset"], found["in_sync"]) == (3.0, 0.0)
+    assert "shift_rejected" not in found  # only of the truth: it tells of the judge
+    even = {"sync_video": moments, "sync_sound": moments}
+    found = measure.figures(pair(even, itself=True), frozenset({"sync"}))
+    assert (found["in_sync"], found["shift_rejected"]) == (1.0, (2.0, 2.0))
 
 
 def test_frames_without_a_face_are_bridged_or_given_up():

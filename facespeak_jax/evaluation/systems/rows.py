@@ -1,21 +1,22 @@
 """The rows of the table: who makes the clip that is judged.
 
-A system is anything with these attributes and `make`; a twin of ours, with a part ablated or the
-order of things changed, is `Ours` with other weights.
+A system is anything with these attributes and `make`. A twin of ours, with a part ablated or the
+order of things changed, is `Ours` on a machine with other weights, run in another manner.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from facespeak_jax import sampling
-from facespeak_jax.evaluation.machine import Machine
 from facespeak_jax.evaluation.suites import Case
+from facespeak_jax.evaluation.systems.machine import Machine, Spoken
 from facespeak_jax.evaluation.take import Take
 
 ALL = frozenset({"speech", "face", "sync", "motion"})
+SEEDS = 4  # motion seeds by which diversity is known
+MOMENTS = 8  # frames of each that are drawn for it
 
 
 @runtime_checkable
@@ -79,13 +80,14 @@ class Codec:
     them, the wave from its mel; what the weights cannot do stays empty."""
 
     machine: Machine
+    groups: frozenset[str] = ALL
     aligned: bool = True
     kept: bool = True
 
     @property
     def columns(self) -> frozenset[str]:
         voice = self.machine.missing(("vocoder",))
-        return ALL - {"speech"} if voice else ALL
+        return self.groups - {"speech"} if voice else self.groups
 
     def missing(self) -> list[str]:
         return self.machine.missing(sampling.FACE)
@@ -99,9 +101,11 @@ class Codec:
 
 @dataclass(frozen=True)
 class Ours:
-    """The portrait says the text, everything else invented."""
+    """The portrait says the text, everything else invented. The seconds of compute are those of the
+    step `timed`, or of all."""
 
     machine: Machine
+    timed: str = ""
     columns: frozenset[str] = ALL
     aligned: bool = False
     kept: bool = True
@@ -111,18 +115,47 @@ class Ours:
 
     def make(self, case: Case) -> Take:
         spoken = self.machine.speak(case.portrait, case.text)
-        seconds = sum(spoken.seconds.values())
-        return Take(
-            spoken.frames, spoken.audio, case.text, spoken.phonemes, spoken.durations, seconds
-        )
+        seconds = spoken.seconds[self.timed] if self.timed else sum(spoken.seconds.values())
+        return take_of(spoken, case.text, seconds)
 
 
-def registry(machine: Machine, twins: Mapping[str, Machine]) -> dict[str, System]:
-    """The rows in the order of the table."""
-    return {
-        "ground_truth": GroundTruth(),
-        "codec": Codec(machine),
-        "ours": Ours(machine),
-        **{name: Ours(twin) for name, twin in twins.items()},
-        "still": Still(),
-    }
+@dataclass(frozen=True)
+class Voice:
+    """What `Ours` says, without a picture; the seconds of compute are the mel's."""
+
+    machine: Machine
+    columns: frozenset[str] = frozenset({"speech"})
+    aligned: bool = False
+    kept: bool = True
+
+    def missing(self) -> list[str]:
+        return self.machine.missing((*sampling.FACE, *sampling.SPEECH))
+
+    def make(self, case: Case) -> Take:
+        spoken = self.machine.voice(case.portrait, case.text)
+        return take_of(spoken, case.text, spoken.seconds["mel"])
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The same face to the same speech under SEEDS motion seeds: MOMENTS frames of each, evenly
+    spaced, one seed after the other."""
+
+    machine: Machine
+    columns: frozenset[str] = frozenset({"motion"})
+    aligned: bool = False
+    kept: bool = True
+
+    def missing(self) -> list[str]:
+        return Ours(self.machine).missing()
+
+    def make(self, case: Case) -> Take:
+        face, motions = self.machine.motions(case.portrait, case.text, range(1, 1 + SEEDS))
+        at = np.linspace(0, len(motions[0][0]) - 1, MOMENTS).round().astype(int)
+        frames = [self.machine.draw(face, (head[at], lip[at])) for head, lip in motions]
+        return Take(np.concatenate(frames), np.zeros(0, np.float32), case.text)
+
+
+def take_of(spoken: Spoken, text: str, seconds: float) -> Take:
+    """A clip of a machine as it is judged."""
+    return Take(spoken.frames, spoken.audio, text, spoken.phonemes, spoken.durations, seconds)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from facespeak_jax.evaluation import readme
+from facespeak_jax.evaluation.report import readme
 
 REPORT = {
     "suite": "heads",

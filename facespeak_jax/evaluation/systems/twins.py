@@ -1,0 +1,48 @@
+"""The twins: weights that lack one thing, how each has to be run, and how to get one."""
+
+from dataclasses import dataclass, field
+
+from facespeak_jax import export
+from facespeak_jax.evaluation.systems.manner import Manner
+from facespeak_jax.motion import hearing
+
+
+@dataclass(frozen=True)
+class Twin:
+    """`what` sets it apart from ours; `manner` is how its weights are run."""
+
+    what: str
+    manner: Manner = field(default_factory=Manner)
+
+
+TWINS = {
+    "cascade": Twin(
+        "lips from the finished mel alone, head motion without the text",
+        Manner(lips_hear=hearing.SOUND, head_hears=False),
+    ),
+    "with_motion": Twin("a voice from all of f, motion included", Manner(voice_of="style")),
+    "voice_control": Twin("a voice trained on for as long as that of with_motion"),
+    "no_reducer": Twin("no noise reducer"),
+    "no_energy": Twin("a lip mapper without energy", Manner(lips_hear=("text", "prior"))),
+    "no_text": Twin("a lip mapper without energy and upsampled text", Manner(lips_hear=("prior",))),
+    "mapper_control": Twin("a lip mapper trained on for as long as those that hear less"),
+}
+
+
+def manner_of(name: str) -> Manner:
+    """How the weights of a row are run: as ours, unless the row is one of TWINS."""
+    return TWINS[name].manner if name in TWINS else Manner()
+
+
+def advice(name: str) -> str:
+    """How to get the weights of a twin."""
+    return (
+        f"{TWINS[name].what}; no weights were given: train configs/twins.py:{name}, merge it into "
+        f"DIR, give --row {name}=DIR"
+    )
+
+
+def overlaid(ours: export.Weights, twin: export.Weights) -> export.Weights:
+    """A twin's parts, and ours where it has none."""
+    model = {**ours.config["model"], **twin.config["model"]}
+    return export.Weights({**ours.params, **twin.params}, {**ours.config, "model": model})
