@@ -23,9 +23,13 @@ SPOT = ("--accelerator-type=v5litepod-256", "--spot")
 GCLOUD = """#!{python} -SE
 import json, os, pathlib, shutil, subprocess, sys
 here = pathlib.Path(__file__).parent
+def put(name, text):  # at once: `run` and `stop` call at the same time
+    new = here / f"{{name}}.{{os.getpid()}}"
+    new.write_text(text)
+    new.replace(here / name)
 def following(name):
     lines = (here / name).read_text().splitlines()
-    (here / name).write_text("\\n".join(lines[1:] or lines) + "\\n")
+    put(name, "\\n".join(lines[1:] or lines) + "\\n")
     return lines[0]
 if sys.argv[1] == "storage":
     pathlib.Path(os.environ["HOME"], "fetched").write_text(" ".join(sys.argv[2:]))
@@ -37,7 +41,7 @@ command = next((w.partition("=")[2] for w in words if w.startswith("--command=")
 verb = command.split("worker.sh ")[1].split()[0] if command else verb
 codes = json.loads((here / "codes").read_text())
 code = codes[verb].pop(0) if codes.get(verb) else 0
-(here / "codes").write_text(json.dumps(codes))
+put("codes", json.dumps(codes))
 if code:
     sys.exit(code)
 homes = (here / "workers").read_text().split()
