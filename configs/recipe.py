@@ -30,13 +30,13 @@ LOSS = {
         "gradient": 1.0,
         "warped": 1.0,  # the warped source alone
         "landmark": 5.0,  # the flow at the landmarks
-        "box": 5.0,  # weight of mouth and eye pixels
+        "box": 12.0,  # weight of mouth and eye pixels
         "identity": 0.3,
         "identity_frame": "other",  # "source" is the paper's plain form
         "contrast": 0.1,
         "temperature": 0.1,
         "pose": 1.0,
-        "units": 0.3,
+        "units": 6.0,  # much: from pictures alone the mouth is learned last
         "consistency": 0.1,
         "gan": 0.1,
         "feature": 0.5,

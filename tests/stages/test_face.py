@@ -1,5 +1,7 @@
 """The face stage on made-up clips: its terms, its gating, and that it learns."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,12 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
+from facespeak_jax.data.examples.face import LIP_UNITS
 from facespeak_jax.face import perceptual
 from facespeak_jax.stages.face import (
+    LIP_GAIN,
     FaceStage,
+    Readout,
     attention,
     disagreement,
     edge_l1,
@@ -241,3 +246,18 @@ def test_disagreement_does_not_pull_at_the_scale_of_alpha():
         assert abs(float(slope)) < 1e-4
     same = jnp.broadcast_to(alpha[:, :1], alpha.shape)
     assert float(disagreement(same, 3)) == 0
+
+
+def test_no_readout_amplifies_a_whisper_of_the_lips():
+    """Whatever its parameters grow to, the mouth's reading is at most LIP_GAIN times α_lip."""
+    heads, lips = jnp.ones((2, 5, 4)), jax.random.normal(jax.random.key(1), (2, 5, 3))
+    readout: Any = Readout()
+    params = readout.init(jax.random.key(0), heads, lips)["params"]
+    loud = params | {"mouth": 1e3 * params["mouth"]}
+    _, units = readout.apply({"params": params}, heads, lips)
+    np.testing.assert_allclose(readout.apply({"params": loud}, heads, lips)[1], units, atol=1e-4)
+    mouth = units[..., LIP_UNITS]
+    np.testing.assert_array_less(
+        jnp.linalg.norm(mouth, axis=-1),
+        LIP_GAIN * jnp.linalg.norm(lips, axis=-1) + 1e-4,
+    )
