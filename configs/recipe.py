@@ -37,6 +37,7 @@ LOSS = {
         "temperature": 0.1,
         "pose": 1.0,
         "units": 6.0,  # much: from pictures alone the mouth is learned last
+        "voice": 1.0,  # the voice's coordinates read off f_id
         "consistency": 0.1,
         "gan": 0.1,
         "feature": 0.5,

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples
+from facespeak_jax.data.schema import VOICE
 from facespeak_jax.face import perceptual
 from facespeak_jax.face.convolution import halve
 from facespeak_jax.face.critic import ImageCritic
@@ -41,24 +42,31 @@ class Carry(NamedTuple):
 
 
 class Readout(nn.Module):
-    """Linear reading of known motion from α, so that α is about it; of no use after training.
+    """Linear reading of what is known from α and f_id, so that they are about it; of no use later.
 
     The mouth's units are read through orthonormal directions of a fixed gain: were the gain free,
-    α_lip could be a whisper that the readout amplifies and the generator never hears.
+    α_lip could be a whisper that the readout amplifies and the generator never hears. The voice is
+    read off f_id because what of a face tells its voice (sex, age, build) tells the person in any
+    clothes; walls and colours alone would tell the few people of a corpus apart.
     """
 
     @nn.compact
     def __call__(
-        self, alpha_head: Float[Array, "b r d"], alpha_lip: Float[Array, "b r l"]
-    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"]]:
-        """Returns the pose and the face units: the mouth's from α_lip, others from α_head."""
+        self,
+        alpha_head: Float[Array, "b r d"],
+        alpha_lip: Float[Array, "b r l"],
+        identity: Float[Array, "b r s"],
+    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"], Float[Array, "b r v"]]:
+        """Returns the pose, the face units (the mouth's from α_lip, others from α_head), and the
+        coordinates of the voice."""
         pose = nn.Dense(3, name="pose")(alpha_head)
         upper = nn.Dense(len(LIP_UNITS), name="upper")(alpha_head)
         shape = (len(LIP_UNITS), alpha_lip.shape[-1])
         mouth = self.param("mouth", nn.initializers.orthogonal(), shape)
         rest = self.param("rest", nn.initializers.zeros, shape[:1])  # a mouth at rest
         lips = LIP_GAIN * jnp.einsum("brl,ul->bru", alpha_lip, jnp.linalg.qr(mouth)[0])
-        return pose, jnp.where(LIP_UNITS[None, None, :], lips + rest[None, None, :], upper)
+        units = jnp.where(LIP_UNITS[None, None, :], lips + rest[None, None, :], upper)
+        return pose, units, nn.Dense(VOICE, name="voice")(identity)
 
 
 class FaceStage:
@@ -100,8 +108,8 @@ class FaceStage:
         slot = f[:, None, :]
         inputs = (image, pyramid, motion.motion, slot, slot)
         generator = self.generator.init(keys[2], *inputs)["params"]
-        alphas = (motion.alpha_head[:, None], motion.alpha_lip[:, None])
-        readout = self.readout.init(keys[3], *alphas)["params"]
+        found = (motion.alpha_head, motion.alpha_lip, motion.identity)
+        readout = self.readout.init(keys[3], *(x[:, None] for x in found))["params"]
         model = {
             "encoder": encoder,
             "motion_basis": basis,
@@ -179,15 +187,21 @@ class FaceStage:
         return {"identity": (1 - same).mean(), "contrast": contrast.mean()}
 
     def _motion(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
-        """Known pose and units read off α, and the target's own α against those that drove it."""
+        """What is known read off α and f_id; the target's own α against those that drove it."""
         readout = {"params": params["model"]["readout"]}
-        read: Any = self.readout.apply(readout, motion.alpha_head, motion.alpha_lip)
-        pose, units = read
+        found = (motion.alpha_head, motion.alpha_lip, motion.identity)
+        read: Any = self.readout.apply(readout, *found)
+        pose, units, voice = read
         pose = _where_known(jnp.square(pose - batch["pose"] / POSE_UNIT), batch["posed"])
         units = _where_known(jnp.square(units - batch["units"] / FACE_UNIT), batch["has_units"])
+        # Of the frames whose f_id is used, not of those that only drive.
+        own = jnp.isin(jnp.arange(len(ROLES)), jnp.array([SOURCE, IDENTITY]))
+        voice = _where_known(
+            jnp.square(voice - batch["voice"][:, None]), batch["voiced"][:, None] * own[None, :]
+        )
         head = disagreement(motion.alpha_head, HEAD)
         lip = disagreement(motion.alpha_lip, LIPS)
-        return {"pose": pose, "units": units, "consistency": head + lip}
+        return {"pose": pose, "units": units, "voice": voice, "consistency": head + lip}
 
     def critic_terms(
         self,

@@ -37,6 +37,7 @@ def config(corpus, **loss):
         "contrast": 0.1,
         "pose": 1.0,
         "units": 0.3,
+        "voice": 1.0,
         "consistency": 0.1,
         "perceptual": 0.0,
         "perceptual_weights": "",
@@ -140,11 +141,14 @@ def test_clips_without_ground_truth_only_lose_its_terms(begun, graded):
         "posed": jnp.zeros_like(batch["posed"]),
         "has_units": jnp.zeros_like(batch["has_units"]),
         "pose": jnp.full_like(batch["pose"], 1e3),
+        "voiced": jnp.zeros_like(batch["voiced"]),
+        "voice": jnp.full_like(batch["voice"], 1e3),
     }
     (value, outputs), gradient = graded(params["model"], params, unknown, jnp.int32(0))
     assert jnp.isfinite(value)
     assert outputs.metrics["face/pose"] == 0
     assert outputs.metrics["face/units"] == 0
+    assert outputs.metrics["face/voice"] == 0
     assert optax.global_norm(gradient["readout"]) == 0
 
 
@@ -251,11 +255,12 @@ def test_disagreement_does_not_pull_at_the_scale_of_alpha():
 def test_no_readout_amplifies_a_whisper_of_the_lips():
     """Whatever its parameters grow to, the mouth's reading is at most LIP_GAIN times α_lip."""
     heads, lips = jnp.ones((2, 5, 4)), jax.random.normal(jax.random.key(1), (2, 5, 3))
+    given = (heads, lips, jnp.ones((2, 5, 6)))
     readout: Any = Readout()
-    params = readout.init(jax.random.key(0), heads, lips)["params"]
+    params = readout.init(jax.random.key(0), *given)["params"]
     loud = params | {"mouth": 1e3 * params["mouth"]}
-    _, units = readout.apply({"params": params}, heads, lips)
-    np.testing.assert_allclose(readout.apply({"params": loud}, heads, lips)[1], units, atol=1e-4)
+    units = readout.apply({"params": params}, *given)[1]
+    np.testing.assert_allclose(readout.apply({"params": loud}, *given)[1], units, atol=1e-4)
     mouth = units[..., LIP_UNITS]
     np.testing.assert_array_less(
         jnp.linalg.norm(mouth, axis=-1),

@@ -6,13 +6,14 @@ import zlib
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from facespeak_jax.data.examples.disguise import colour_change, elsewhere
 from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
-from facespeak_jax.data.schema import BadExample, Clip, decode_image
+from facespeak_jax.data.schema import VOICE, BadExample, Clip, decode_image
 from facespeak_jax.face.portrait import Square, cut
 
 # Face units that the lip motion answers for; the head motion answers for the others.
@@ -30,10 +31,6 @@ _MIRRORED_UNITS = np.array(
 _MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]  # eyes, nose, corners of the mouth
 
 ROLES = ("source", "target", "head", "lips", "identity")
-
-# Rotation of the chroma plane in YIQ, whose first row is luma: hue turns and nothing else moves.
-_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-_FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +54,9 @@ class FaceExamples:
 
         `mouth_box`, `eye_box` (4,) of the target; `source_landmarks`, `target_landmarks` (5, 2) and
         `has_landmarks` (5,), 0 where they are not known; by role, `pose` (5, 3) degrees and `units`
-        (5, 52), `posed` (5,) and `has_units` (5,) where they are known; `is_crossed` (); `speaker`
-        () int32, a hash. Raises BadExample for a clip of one frame.
+        (5, 52), `posed` (5,) and `has_units` (5,) where they are known; `voice` (16,), the
+        coordinates of the voice that goes with the face, and `voiced` (); `is_crossed` ();
+        `speaker` () int32, a hash. Raises BadExample for a clip of one frame.
         """
         clip = clips[position]
         if len(clip.frames) < 2:
@@ -90,6 +88,8 @@ class FaceExamples:
             "posed": np.array([len(of.pose) > 0 for of, *_ in shown.values()], np.float32),
             "units": np.stack([_units(*frames) for frames in shown.values()]),
             "has_units": np.array([len(of.units) > 0 for of, *_ in shown.values()], np.float32),
+            "voice": clip.voice if len(clip.voice) else np.zeros(VOICE, np.float32),
+            "voiced": np.float32(len(clip.voice) > 0),
             "is_crossed": np.float32(chosen.crossed),
             "speaker": np.int32(zlib.crc32(clip.speaker.encode()) & 0x7FFFFFFF),
         }
@@ -142,8 +142,12 @@ class FaceExamples:
     def _degraded(
         self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "s s 3"]:
-        """Sometimes blurred by a smaller copy, sometimes a poor JPEG: still the same person."""
+        """Sometimes elsewhere, blurred by a smaller copy, a poor JPEG: still the same person."""
         size = image.shape[0]
+        # Where a person has one clip only, the wall behind would tell them from all others.
+        if rng.random() < 0.5 * self.strength:
+            moved = elsewhere(image.astype(np.float32) / 255, rng)
+            image = np.round(255 * moved).astype(np.uint8)
         if rng.random() < 0.3 * self.strength:
             small = int(size * rng.uniform(0.4, 0.9))
             picture = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
@@ -199,21 +203,6 @@ def _units(clip: Clip, head: int, lips: int) -> Float32[np.ndarray, " u"]:
     if not len(clip.units):
         return np.zeros(len(ARKIT), np.float32)
     return np.where(LIP_UNITS, clip.units[lips], clip.units[head])
-
-
-def colour_change(
-    rng: np.random.Generator, strength: float
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """A matrix and shift of RGB in [0, 1]: hue, saturation, contrast about mid-grey, brightness."""
-    hue, saturation, contrast, brightness, warmth = strength * rng.uniform(-1, 1, size=5)
-    turn = 0.2 * hue
-    rotation = np.array(
-        [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
-    )
-    chroma = np.diag([1, 1 + 0.3 * saturation, 1 + 0.3 * saturation])
-    balance = np.diag([1 + 0.06 * warmth, 1, 1 - 0.06 * warmth])
-    matrix = (1 + 0.2 * contrast) * balance @ _FROM_YIQ @ rotation @ chroma @ _TO_YIQ
-    return matrix, 0.5 - (1 + 0.2 * contrast) * 0.5 + 0.1 * brightness * np.ones(3)
 
 
 def mirrored(example: Example) -> Example:

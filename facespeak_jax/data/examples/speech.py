@@ -4,10 +4,10 @@ import dataclasses
 import io
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
-from facespeak_jax.data.examples.face import colour_change
+from facespeak_jax.data.examples.disguise import colour_change, elsewhere
 from facespeak_jax.data.examples.phonemes import padded, tokens
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
@@ -88,7 +88,7 @@ def _disguised(
     """Other surroundings, other light, a softer lens, a poorer file; each only sometimes."""
     pixels = np.asarray(image, np.float32) / 255
     if rng.random() < 0.4 * strength:
-        pixels = _elsewhere(pixels, rng)
+        pixels = elsewhere(pixels, rng)
     matrix, shift = colour_change(rng, 1.5 * strength)
     pixels = (pixels @ matrix.T + shift).clip(0, 1)
     changed = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
@@ -100,17 +100,3 @@ def _disguised(
         changed.save(buffer, "JPEG", quality=int(rng.integers(20, 90)))
         return decode_image(buffer.getvalue())
     return np.asarray(changed)
-
-
-def _elsewhere(
-    pixels: Float32[np.ndarray, "s s 3"], rng: np.random.Generator
-) -> Float32[np.ndarray, "s s 3"]:
-    """Everything outside an ellipse round the head faded into a gradient of two random colours."""
-    grid = (np.arange(len(pixels)) + 0.5) / len(pixels) - 0.5
-    x, y = grid[None, :], grid[:, None]
-    inside = np.clip(8.0 * (1.1 - np.hypot(x / 0.38, y / 0.46)), 0, 1)[:, :, None]
-    angle = rng.uniform(0, 2 * np.pi)
-    share = (0.5 + x * np.cos(angle) + y * np.sin(angle)).clip(0, 1)[:, :, None]
-    one, other = rng.uniform(0, 1, size=(2, 3))
-    wall = share * one + (1 - share) * other
-    return (inside * pixels + (1 - inside) * wall).astype(np.float32)

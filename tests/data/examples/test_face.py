@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facespeak_jax.data import records
-from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples, colour_change, mirrored
+from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples, mirrored
 from facespeak_jax.data.heads.units import ARKIT, UNIT
 from facespeak_jax.data.schema import BadExample, decode_image, encode_image
 
@@ -34,6 +34,7 @@ def test_shapes_and_types_never_change(clips):
             assert example[role].shape == (32, 32, 3)
             assert example[role].dtype == np.uint8
         expected = {"pose": (5, 3), "posed": (5,), "units": (5, 52), "has_units": (5,)}
+        expected |= {"voice": (16,), "voiced": ()}
         expected |= {"mouth_box": (4,), "eye_box": (4,), "is_crossed": ()}
         for name, shape in expected.items():
             assert example[name].shape == shape
@@ -96,12 +97,13 @@ class Alone(records.Clips):
 def test_clip_without_ground_truth_or_company(clips):
     empty = {
         name: np.zeros((0, *getattr(clips[0], name).shape[1:]), np.float32)
-        for name in ("pose", "units")
+        for name in ("pose", "units", "voice")
     }
     clip = dataclasses.replace(clips[0], crossed_frames=[], **empty)
     example = PLAIN(Alone(clip), np.random.default_rng(0), 0)
     assert not example["posed"].any()
     assert not example["has_units"].any()
+    assert example["voiced"] == 0
     assert example["is_crossed"] == 0
     assert frame_of(example["identity"], clip.frames) is not None
     with pytest.raises(BadExample, match="one frame"):
@@ -159,12 +161,6 @@ def test_lip_units_are_the_mouths():
     names = {name for name, is_lip in zip(ARKIT, LIP_UNITS, strict=True) if is_lip}
     assert {"jawOpen", "mouthPucker", "tongueOut"} <= names
     assert not {"eyeBlinkLeft", "browInnerUp", "noseSneerLeft"} & names
-
-
-def test_colour_change_of_no_strength_is_none():
-    matrix, shift = colour_change(np.random.default_rng(0), 0.0)
-    np.testing.assert_allclose(matrix, np.eye(3), atol=1e-12)
-    np.testing.assert_allclose(shift, 0, atol=1e-12)
 
 
 def test_boxes_and_landmarks_follow_the_pixels_of_a_reframed_example(clips):
