@@ -55,8 +55,8 @@ class Readout(nn.Module):
         self,
         alpha_head: Float[Array, "b r d"],
         alpha_lip: Float[Array, "b r l"],
-        identity: Float[Array, "b r s"],
-    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"], Float[Array, "b r v"]]:
+        identity: Float[Array, "b i s"],
+    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"], Float[Array, "b i v"]]:
         """Returns the pose, the face units (the mouth's from α_lip, others from α_head), and the
         coordinates of the voice."""
         pose = nn.Dense(3, name="pose")(alpha_head)
@@ -136,7 +136,7 @@ class FaceStage:
         terms["landmark"] = landmark_error(render.flow[:, 0], batch)
         terms["warped"] = pyramid_l1(warped, real, where)
         terms |= self._identity(motion, batch["speaker"])
-        terms |= self._motion(params, motion, batch)
+        terms |= self._readings(params, motion, batch)
         if self._perceptual is not None:
             terms["perceptual"] = perceptual.distance(params["frozen"]["perceptual"], fake, real)
         if params["critic"]:
@@ -186,19 +186,16 @@ class FaceStage:
         contrast = jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)
         return {"identity": (1 - same).mean(), "contrast": contrast.mean()}
 
-    def _motion(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
+    def _readings(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
         """What is known read off α and f_id; the target's own α against those that drove it."""
         readout = {"params": params["model"]["readout"]}
-        found = (motion.alpha_head, motion.alpha_lip, motion.identity)
-        read: Any = self.readout.apply(readout, *found)
+        own = motion.identity[:, jnp.array([SOURCE, IDENTITY])]  # the others only drive
+        read: Any = self.readout.apply(readout, motion.alpha_head, motion.alpha_lip, own)
         pose, units, voice = read
         pose = _where_known(jnp.square(pose - batch["pose"] / POSE_UNIT), batch["posed"])
         units = _where_known(jnp.square(units - batch["units"] / FACE_UNIT), batch["has_units"])
-        # Of the frames whose f_id is used, not of those that only drive.
-        own = jnp.isin(jnp.arange(len(ROLES)), jnp.array([SOURCE, IDENTITY]))
-        voice = _where_known(
-            jnp.square(voice - batch["voice"][:, None]), batch["voiced"][:, None] * own[None, :]
-        )
+        wrong = jnp.square(voice - batch["voice"][:, None]).mean(1, keepdims=True)
+        voice = _where_known(wrong, batch["voiced"][:, None])
         head = disagreement(motion.alpha_head, HEAD)
         lip = disagreement(motion.alpha_lip, LIPS)
         return {"pose": pose, "units": units, "voice": voice, "consistency": head + lip}
@@ -277,7 +274,7 @@ class FaceStage:
             "mouth_l1": mean(error, mouth),
             "mouth_copy_l1": mean(copied, mouth),
             "crossed_l1": mean(error, crossed),
-            **self._motion(params, motion, batch),
+            **self._readings(params, motion, batch),
             **self._identity(motion, batch["speaker"]),
         }
         flow = 0.5 + 4 * jnp.pad(render.flow[:, 0], [(0, 0)] * 3 + [(0, 1)])

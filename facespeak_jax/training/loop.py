@@ -182,7 +182,7 @@ class _Run:
         batch = self.on_device(self.batches[int(now.step)])
         try:
             cost = program.lower(now, seen, batch, self.key).cost_analysis() or {}
-        except (NotImplementedError, RuntimeError) as error:
+        except (NotImplementedError, RuntimeError) as error:  # a figure less is no reason to stop
             logging.warning("The step's operations cannot be counted: %s", error)
             cost = {}
         return float(cost.get("flops", 0.0))

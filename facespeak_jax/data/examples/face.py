@@ -1,15 +1,13 @@
 """Examples of the face stage: a source, a target, the frames that drive it, an identity frame."""
 
 import dataclasses
-import io
 import zlib
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image
 
-from facespeak_jax.data.examples.disguise import colour_change, elsewhere
+from facespeak_jax.data.examples.disguise import colour_change, disguised, recoloured
 from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
@@ -78,7 +76,7 @@ class FaceExamples:
             "identity": (other, moment, moment),
         }
         images = self._recoloured(images, rng)
-        images["identity"] = self._degraded(images["identity"], rng)
+        images["identity"] = disguised(images["identity"], rng, self.strength)
         example: Example = {
             **images,
             "mouth_box": _in_square(clip.mouth_box[chosen.head].reshape(2, 2), square).reshape(4),
@@ -131,32 +129,10 @@ class FaceExamples:
         """One change of colour for all; a second, of their own, for the two that only drive."""
         common = colour_change(rng, self.strength)
         own = {"head": colour_change(rng, self.strength), "lips": colour_change(rng, self.strength)}
-        changed = {}
-        for role, image in images.items():
-            values = image.astype(np.float32) / 255
-            for matrix, shift in [common, own[role]] if role in own else [common]:
-                values = values @ matrix.T.astype(np.float32) + shift.astype(np.float32)
-            changed[role] = np.round(255 * values.clip(0, 1)).astype(np.uint8)
-        return changed
-
-    def _degraded(
-        self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, "s s 3"]:
-        """Sometimes elsewhere, blurred by a smaller copy, a poor JPEG: still the same person."""
-        size = image.shape[0]
-        # Where a person has one clip only, the wall behind would tell them from all others.
-        if rng.random() < 0.5 * self.strength:
-            moved = elsewhere(image.astype(np.float32) / 255, rng)
-            image = np.round(255 * moved).astype(np.uint8)
-        if rng.random() < 0.3 * self.strength:
-            small = int(size * rng.uniform(0.4, 0.9))
-            picture = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
-            image = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-        if rng.random() < 0.3 * self.strength:
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(30, 90)))
-            image = decode_image(buffer.getvalue())
-        return image
+        return {
+            role: recoloured(image, common, *([own[role]] if role in own else []))
+            for role, image in images.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)

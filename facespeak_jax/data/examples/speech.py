@@ -1,13 +1,11 @@
 """Examples of the speech stage: a sentence, its sound, and a picture of who says it."""
 
 import dataclasses
-import io
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageFilter
 
-from facespeak_jax.data.examples.disguise import colour_change, elsewhere
+from facespeak_jax.data.examples.disguise import colour_change, disguised, recoloured
 from facespeak_jax.data.examples.phonemes import padded, tokens
 from facespeak_jax.data.pipeline import Example
 from facespeak_jax.data.records import Clips
@@ -72,7 +70,8 @@ class SpeechExamples:
             return image
         if rng.random() < 0.5:
             image = image[:, ::-1]
-        return _disguised(image, rng, self.strength)
+        image = recoloured(image, colour_change(rng, 1.5 * self.strength))
+        return disguised(image, rng, self.strength)
 
 
 def _square(side: int, rng: np.random.Generator, strength: float) -> Square:
@@ -80,23 +79,3 @@ def _square(side: int, rng: np.random.Generator, strength: float) -> Square:
     zoom = 1.0 + 0.08 * strength * rng.uniform(-1, 1)
     x, y = side / 2 + 0.05 * strength * side * rng.uniform(-1, 1, size=2)
     return Square(float(x), float(y), float(side * zoom))
-
-
-def _disguised(
-    image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator, strength: float
-) -> UInt8[np.ndarray, "s s 3"]:
-    """Other surroundings, other light, a softer lens, a poorer file; each only sometimes."""
-    pixels = np.asarray(image, np.float32) / 255
-    if rng.random() < 0.4 * strength:
-        pixels = elsewhere(pixels, rng)
-    matrix, shift = colour_change(rng, 1.5 * strength)
-    pixels = (pixels @ matrix.T + shift).clip(0, 1)
-    changed = Image.fromarray(np.round(255 * pixels).astype(np.uint8))
-    if rng.random() < 0.4 * strength:
-        softness = rng.uniform(0.3, 1.5) * changed.width / 128
-        changed = changed.filter(ImageFilter.GaussianBlur(softness))
-    if rng.random() < 0.4 * strength:
-        buffer = io.BytesIO()
-        changed.save(buffer, "JPEG", quality=int(rng.integers(20, 90)))
-        return decode_image(buffer.getvalue())
-    return np.asarray(changed)

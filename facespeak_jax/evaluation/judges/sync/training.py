@@ -142,6 +142,7 @@ def config_of(
                 "checkpoint_every": 250,
                 "keep": 1,
                 "keep_every": 0,
+                "allow_older_checkpoint": False,
                 "ema": 0.998,
                 "accumulate": 1,
                 "dtype": "float32",

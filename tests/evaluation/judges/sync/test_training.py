@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import facespeak_jax
+from configs import recipe
 from facespeak_jax.data import pipeline, records
 from facespeak_jax.data.schema import BadExample
 from facespeak_jax.evaluation.judges.sync import training
@@ -65,10 +66,16 @@ def test_it_learns(stage, params, batch):
         model, state, value = step(model, state, jax.random.fold_in(KEY, index))
         seen.append(float(value))
     assert np.isfinite(seen).all()
-    assert np.mean(seen[-5:]) < 0.85 * np.log(12), seen
+    assert np.mean(seen[-5:]) < 0.77 * np.log(16), seen  # log 16 is chance
     metrics, pictures, _ = stage.eval({"model": model}, batch, KEY)
     assert 0 <= float(metrics["within_0"]) <= float(metrics["within_1"]) <= 1
     assert pictures["mouths"].shape == (56, 16 * 56, 3)
+
+
+def test_the_loop_finds_every_value_it_reads(stage):
+    """Some are read only when a training resumes, or when it profiles."""
+    assert set(stage.config.train) == set(recipe.TRAIN)
+    assert set(stage.config.optim.model) == set(recipe.OPTIM)
 
 
 def test_augmentation_treats_a_clip_as_a_whole(stage, batch):
@@ -101,6 +108,9 @@ def test_no_training_of_the_model_knows_it():
 @pytest.mark.slow
 def test_the_command_trains_and_says_how_good_it_is(corpus, tmp_path, capsys):
     given = ["--corpus", corpus, "--workdir", str(tmp_path / "w"), "--steps", "2"]
-    assert training.main([*given, "--out", str(tmp_path / "judge" / "weights.safetensors")]) == 0
-    assert "2 test clips" in capsys.readouterr().out
-    assert (tmp_path / "judge" / "weights.safetensors").exists()
+    out = tmp_path / "judge" / "weights.safetensors"
+    for _ in range(2):  # the second time from its own checkpoint
+        assert training.main([*given, "--out", str(out)]) == 0
+        assert "2 test clips" in capsys.readouterr().out
+        assert out.exists()
+        out.unlink()
