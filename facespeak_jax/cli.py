@@ -75,10 +75,13 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     corpora = parser.add_subparsers(required=True, metavar="CORPUS")
 
     heads = corpora.add_parser("heads", help="generated people who speak")
-    heads.add_argument("--people", type=int, required=True)
-    heads.add_argument("--clips", type=int, required=True, help="of each person")
-    heads.add_argument("--seed", type=int, default=0)
     heads.set_defaults(run=_prepare_heads)
+    faces = corpora.add_parser("faces", help="more of them, a few silent frames each")
+    faces.set_defaults(run=_prepare_faces)
+    for generated in (heads, faces):
+        generated.add_argument("--people", type=int, required=True)
+        generated.add_argument("--clips", type=int, required=True, help="of each person")
+        generated.add_argument("--seed", type=int, default=0)
 
     manifest = corpora.add_parser("manifest", help="your own footage")
     manifest.add_argument("--manifest", required=True, help="JSONL of video, text and speaker")
@@ -88,7 +91,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--source", required=True, metavar="DIR", help="with folders s1, s2, …")
     grid.set_defaults(run=_prepare_grid)
 
-    for corpus in (heads, manifest, grid):
+    for corpus in (heads, faces, manifest, grid):
         corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
         corpus.add_argument("--out", required=True, metavar="DIR")
         corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -163,6 +166,10 @@ def _progress() -> pipeline.Progress:
 
 def _prepare_heads(**options: Any) -> Any:
     return _needing("corpus", "facespeak_jax.data.heads.builder").prepare(**options)
+
+
+def _prepare_faces(**options: Any) -> Any:
+    return _needing("corpus", "facespeak_jax.data.heads.faces").prepare(**options)
 
 
 def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:

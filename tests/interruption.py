@@ -195,11 +195,11 @@ def _follow(phase: Any, pause: float, record: Path) -> None:
         phase.value = PHASES.index("step")
         time.sleep(pause)
 
-    def programs(run: Any, now: Any, layout: Any) -> Any:
+    def programs(run: Any, now: Any, planned: Any) -> Any:
         start = int(now.step)
         ids = [run.batches.clip_ids(i) for i in range(start, start + 10)]
         record.write_text(json.dumps(ids))
-        return make(run, now, layout)
+        return make(run, now, planned)
 
     hooks, run, make = loop._Run.hooks, loop._Run, loop._Run.programs
     run.hooks = lambda self: [*hooks(self), step]

@@ -11,14 +11,19 @@ from facespeak_jax.face.convolution import ModulatedConv, activation, depth_to_s
 from facespeak_jax.face.encoder import COARSEST
 from facespeak_jax.face.warp import warp
 
+FIRST = (2.0, -2.0)  # logits of moved and still at the start; painted has 0
+
 
 class Render(NamedTuple):
-    """Frames and their parts: image = mask · warp(source, flow) + (1 − mask) · rgb."""
+    """Frames and their parts: image = moved · warp(source, flow) + still · source + painted · rgb.
+
+    `shares` are moved, still, painted; their sum is 1.
+    """
 
     image: Float[Array, "b t h w 3"]  # [−1, 1], not clipped
     flow: Float[Array, "b t h w 2"]  # where each pixel comes from: displacement in frames
-    mask: Float[Array, "b t h w 1"]  # share of the warped source
-    rgb: Float[Array, "b t h w 3"]  # what was painted instead
+    shares: Float[Array, "b t h w 3"]
+    rgb: Float[Array, "b t h w 3"]  # what is painted
 
 
 class FlowHead(nn.Module):
@@ -82,9 +87,10 @@ class Generator(nn.Module):
     since where the mouth is depends on the head. Flow layers see the source's own motion f_m beside
     their slot, so that f_id need not carry the pose that pixels start from.
 
-    The frame is composed at full resolution from the upsampled flow, so pixels of the person's own
-    photograph survive; `plain` keeps LIA's output instead, the sum of colours read off the warped
-    features at each scale.
+    The frame is composed at full resolution: what moves from the source through the upsampled flow,
+    what the camera sees behind it from the source as it is, the rest painted. So pixels of the
+    person's own photograph survive, and a wall stays sharp up to the moving head; `plain` keeps
+    LIA's output instead, the sum of colours read off the warped features at each scale.
     """
 
     widths: tuple[int, ...] = (192, 128, 64, 48)  # of the maps at 8, 16, 32, …: the encoder's
@@ -174,15 +180,18 @@ class Generator(nn.Module):
     ) -> Render:
         patch = image.shape[1] // x.shape[1]
         x = activation(ModulatedConv(x.shape[-1], dtype=self.dtype, name="image")(x, slot))
-        # Colour and mask are painted at full resolution: teeth are finer than the feature map.
-        out = nn.Conv(4 * patch**2, (3, 3), dtype=self.dtype, name="paint")(x)
+        # Colours and shares are made at full resolution: teeth are finer than the feature map.
+        out = nn.Conv(5 * patch**2, (3, 3), dtype=self.dtype, name="paint")(x)
         out = depth_to_space(out.astype(jnp.float32), patch)
         while flow.shape[1] < image.shape[1]:
             flow = double(flow)
         flow, out = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, out))
-        rgb, mask = out[..., :3], nn.sigmoid(out[..., 3:] + 2.0)  # begins as mostly the photograph
-        warped = warp(image.astype(jnp.float32), flow)
-        return Render(mask * warped + (1 - mask) * rgb, flow, mask, rgb)
+        image, rgb = image.astype(jnp.float32), out[..., :3]
+        # Begins as mostly the photograph, bent: what stands still is found once flows are.
+        logits = out[..., 3:] + jnp.array(FIRST)[None, None, None, None, :]
+        shares = nn.softmax(jnp.concatenate([logits, jnp.zeros_like(rgb[..., :1])], axis=-1))
+        parts = jnp.stack([warp(image, flow), jnp.broadcast_to(image[:, None], rgb.shape), rgb], -1)
+        return Render((shares[..., None, :] * parts).sum(-1), flow, shares, rgb)
 
     def _accumulated(
         self,
@@ -194,4 +203,5 @@ class Generator(nn.Module):
         while flow.shape[1] < image.shape[1]:
             flow, colours = double(flow), double(colours)
         flow, colours = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, colours))
-        return Render(colours, flow, jnp.zeros_like(colours[..., :1]), colours)
+        painted = jnp.zeros_like(colours).at[..., 2].set(1.0)
+        return Render(colours, flow, painted, colours)

@@ -248,7 +248,8 @@ class FaceStage:
         """L1 in the frame and the mouth box beside copying the source; a strip of pictures.
 
         `ratio` is the batch's mean L1 over that of copying; rows of the strip are source, driven,
-        target, flow (red: from the right, green: from below), mask.
+        target, flow (red: from the right, green: from below), shares (red: moved, green: still,
+        blue: painted).
         """
         del key
         metrics, rows = self._evaluate(params, batch)
@@ -278,8 +279,8 @@ class FaceStage:
             **self._identity(motion, batch["speaker"]),
         }
         flow = 0.5 + 4 * jnp.pad(render.flow[:, 0], [(0, 0)] * 3 + [(0, 1)])
-        mask = jnp.broadcast_to(render.mask[:, 0], fake.shape)
-        pictures = jnp.stack([_half(source), _half(fake), _half(target), flow, mask], axis=1)[:8]
+        rows = [_half(source), _half(fake), _half(target), flow, render.shares[:, 0]]
+        pictures = jnp.stack(rows, axis=1)[:8]
         strips = jnp.round(255 * pictures.clip(0, 1)).astype(jnp.uint8)
         return metrics, strips.swapaxes(0, 1)
 

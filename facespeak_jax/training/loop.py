@@ -27,6 +27,7 @@ from facespeak_jax.training import (
     chips,
     compiling,
     metrics,
+    plan,
     sharding,
     speed,
     state,
@@ -106,12 +107,12 @@ class _Run:
     def go(self, stop: Stop, compiled: compiling.Counter) -> TrainState:
         """Everything, in order."""
         train = self.config.train
-        now, layout = self.initialise()
+        now, planned = self.initialise()
         if isinstance(self.stage, Prepared):
             sources = [*self.batches.sources, *self.held_out.sources]
             self.stage.prepare(now.params, sources, self.workdir)
         start = int(now.step)
-        advance, empty = self.programs(now, layout)
+        advance, empty = self.programs(now, planned)
         seen, hooks = empty(), self.hooks()
         meter = speed.Meter(clips=self.config.data.batch, flops=self.operations(now, seen))
         goodput, watch = speed.Goodput(self.workdir, start), compiling.Watch()
@@ -155,18 +156,10 @@ class _Run:
         return now
 
     def programs(
-        self, now: TrainState, layout: TrainState
+        self, now: TrainState, planned: plan.Plan
     ) -> tuple[step.Step, Callable[[], metrics.Accumulator]]:
         """One step, and what it adds to; both compiled when they are first called."""
-        batch = self.on_device(self.batches[int(now.step)])
-        train = self.config.train
-        names = step.metric_names(self.stage, train, self.optimizers, now.params, batch)
-        advance = jax.jit(
-            step.make(self.stage, train, self.optimizers),
-            donate_argnums=(0, 1),
-            out_shardings=(layout, self.whole, self.whole),
-        )
-        return advance, jax.jit(lambda: metrics.empty(names), out_shardings=self.whole)
+        return planned.programs(self.on_device(self.batches[int(now.step)]))
 
     def operations(self, now: TrainState, seen: metrics.Accumulator) -> float:
         """Of one step, without those done twice to save memory; 0 unless the chip's peak is known.
@@ -187,28 +180,19 @@ class _Run:
             cost = {}
         return float(cost.get("flops", 0.0))
 
-    def initialise(self) -> tuple[TrainState, TrainState]:
-        """The state to start from, and its shardings: the newest checkpoint, else a fresh one."""
+    def initialise(self) -> tuple[TrainState, plan.Plan]:
+        """The state to start from, the newest checkpoint or else a fresh one, and the plan."""
         batch = self.on_device(self.batches[0])
-        params = jax.eval_shape(self.stage.init, self.key, batch)
-        self.optimizers = state.optimizers(self.config.optim, self.config.train.steps, params)
-
-        def fresh(key: jax.Array, batch: Any) -> TrainState:
-            return state.create(self.stage.init(key, batch), self.optimizers)
-
-        shapes = jax.eval_shape(lambda made: state.create(made, self.optimizers), params)
-        layout = sharding.infer(shapes, self.mesh)
+        planned = plan.make(self.stage, self.config, self.mesh, batch)
+        self.optimizers = planned.optimizers
         if self.checkpoints.latest is not None:
-            abstract = jax.tree.map(
-                lambda s, where: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=where),
-                shapes,
-                layout,
-            )
             older = self.config.train.allow_older_checkpoint
-            now = self.checkpoints.restore(abstract, older=older)
+            now = self.checkpoints.restore(planned.state, older=older)
             logging.info("Resumed %s at step %d", self.workdir, int(now.step))
-            return now, layout
-        now = jax.jit(fresh, out_shardings=layout, compiler_options=_run_once())(self.key, batch)
+            return now, planned
+        options = _run_once()
+        fresh = jax.jit(planned.fresh, out_shardings=planned.layout, compiler_options=options)
+        now = fresh(self.key, batch)
         upstream = {part: path for part, path in self.config.upstream.items() if path}
         now = put_upstream(now, upstream)
         parameter_overview.log_parameter_overview(
@@ -218,7 +202,7 @@ class _Run:
             self.workdir.mkdir(parents=True, exist_ok=True)
             text = self.config.to_json_best_effort(indent=1, sort_keys=True)
             (self.workdir / "config.json").write_text(text + "\n")
-        return now, layout
+        return now, planned
 
     def ahead(self, start: int) -> Iterator[pipeline.Example]:
         return pipeline.prefetch(

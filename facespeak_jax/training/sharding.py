@@ -5,7 +5,7 @@ rules look at the end of a path. A single device is a mesh of one.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,10 +25,13 @@ class MeshMismatch(FaceSpeakError):
     """The mesh or the batch does not fit the devices."""
 
 
-def make_mesh(sizes: Mapping[str, int]) -> Mesh:
-    """The mesh of `sizes` (axis -> devices; -1 takes what is left). Raises MeshMismatch."""
+def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The mesh of `sizes` (axis -> devices; -1 takes what is left). Raises MeshMismatch.
+
+    Of all devices, or of those given, which need not be of this machine.
+    """
     shape = [sizes[axis] for axis in AXES]
-    count = jax.device_count()
+    count = jax.device_count() if devices is None else len(devices)
     known = int(np.prod([n for n in shape if n != -1]))
     if shape.count(-1) == 1 and count % known == 0:
         shape[shape.index(-1)] = count // known
@@ -39,7 +42,7 @@ def make_mesh(sizes: Mapping[str, int]) -> Mesh:
             "that number, and at most one axis may be -1 (all that is left)"
         )
     # Linen's parameters carry no axis types, so the compiler is left to propagate shardings.
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -38,10 +38,12 @@ def test_shapes_and_composition(plain):
     out = render(generator, params, *inputs)
     assert out.image.shape == (2, 2, SIZE, SIZE, 3)
     assert out.flow.shape == (2, 2, SIZE, SIZE, 2)
-    assert out.mask.shape == (2, 2, SIZE, SIZE, 1)
-    assert float(out.mask.min()) >= 0
-    assert float(out.mask.max()) <= 1
-    expected = out.mask * warp(inputs[0], out.flow) + (1 - out.mask) * out.rgb
+    assert out.shares.shape == (2, 2, SIZE, SIZE, 3)
+    assert float(out.shares.min()) >= 0
+    np.testing.assert_allclose(out.shares.sum(-1), 1, atol=1e-6)
+    moved, still, painted = (out.shares[..., k, None] for k in range(3))
+    assert plain != (float(jnp.std(still)) > 0)  # the toy's parameters use every share
+    expected = moved * warp(inputs[0], out.flow) + still * inputs[0][:, None] + painted * out.rgb
     np.testing.assert_allclose(out.image, expected, atol=1e-5)
 
 
@@ -49,7 +51,8 @@ def test_begins_near_the_photograph():
     generator, _, inputs = scene()
     out = render(generator, jax.jit(generator.init)(jax.random.key(5), *inputs), *inputs)
     assert float(jnp.abs(out.flow).max()) < 0.2
-    assert 0.5 < float(out.mask.mean()) < 0.9
+    assert 0.5 < float(out.shares[..., 0].mean()) < 0.9
+    assert 0 < float(out.shares[..., 1].mean()) < 0.1
 
 
 def test_folded_frames_are_the_frames_one_by_one():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,7 +19,7 @@ from facespeak_jax.data import assets, records, schema
 from facespeak_jax.data.heads.appearance import draw_scene
 from facespeak_jax.data.heads.identity import Identity, draw_identity
 from facespeak_jax.data.heads.performance import Performance, perform
-from facespeak_jax.data.heads.render import Frame, HeadRenderer
+from facespeak_jax.data.heads.render import HeadRenderer
 from facespeak_jax.data.heads.sentences import sentences
 from facespeak_jax.data.heads.units import ARKIT
 from facespeak_jax.data.heads.visemes import viseme_units
@@ -49,6 +49,7 @@ class Corpus:
     clips: int
     size: int = 128
     seed: int = 0
+    name: ClassVar[str] = "heads"
 
     def __post_init__(self):
         if self.people < 3 or self.clips < 1:
@@ -107,11 +108,16 @@ def prepare(
     call continues where an interrupted one stopped; the same arguments give the same bytes. A
     progress bar goes to stderr. Raises AssetMissing, TooFewPeople, DataExists.
     """
-    corpus = Corpus(people, clips, size, seed)
+    return build(Corpus(people, clips, size, seed), Heads, out, workers)
+
+
+def build(corpus: Corpus, kind: "type[Heads]", out: epath.PathLike, workers: int) -> epath.Path:
+    """What `prepare` says, for any kind of corpus."""
     for name in assets.ASSETS:
         assets.resolve(name)  # once here, not by each worker
-    workplace = Path(out) / f".heads-{people}x{clips}-{size}-{seed}"
-    builder = Heads(corpus, workplace, os.fspath(out))
+    sizes = f"{corpus.people}x{corpus.clips}-{corpus.size}-{corpus.seed}"
+    workplace = Path(out) / f".{corpus.name}-{sizes}"
+    builder = kind(corpus, workplace, os.fspath(out))
     target = epath.Path(builder.data_path)
     if target.exists():
         raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
@@ -132,18 +138,14 @@ def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schem
     `index` tells the person's clips apart: scene and motion are drawn from it. Frames are size ×
     size. Raises AssetMissing, TooLong and the errors of the text front end.
     """
-    identity, voice = _person(seed, person)
+    identity, voice = who(seed, person)
     phonemes = TextFrontEnd().phonemize(text)
     speech = _neural_voice().synthesize(phonemes, voice.style, voice.speed)
     motion = perform((seed, person, index), phonemes, speech.durations, speech.wave)
     units = np.clip(viseme_units(phonemes, speech.durations) + motion.units, 0, 1)
-    scene = draw_scene(_number(seed, person, index))
-    renderer = HeadRenderer(identity, scene, size)
-    frames = [
-        renderer.render(pose, unit, shift=tuple(shift.tolist()))
-        for pose, unit, shift in zip(motion.pose, units, motion.shift, strict=True)
-    ]
+    renderer = HeadRenderer(identity, draw_scene(number(seed, person, index)), size)
     speaker = f"heads-{seed}-{person:05d}"
+    rng = np.random.default_rng([seed, person, index, 0x786F])
     return schema.Clip(
         clip_id=f"{speaker}-{index:03d}",
         speaker=speaker,
@@ -153,8 +155,8 @@ def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schem
         units=units,
         voice=voice.coordinates,
         **_sound(speech),
-        **_truth(frames),
-        **_crossed(renderer, motion, units, np.random.default_rng([seed, person, index, 0x786F])),
+        **filmed(renderer, motion, units),
+        **crossed(renderer, motion, units, len(units) // _CROSSED_EVERY, rng),
     )
 
 
@@ -163,7 +165,12 @@ def _sound(speech: Speech) -> dict:
     return {"audio": audio, "durations": speech.durations}
 
 
-def _truth(frames: list[Frame]) -> dict:
+def filmed(renderer: HeadRenderer, motion: Performance, units: np.ndarray) -> dict[str, Any]:
+    """The frames of a motion and what is true of each, as fields of a clip."""
+    frames = [
+        renderer.render(pose, unit, shift=tuple(shift.tolist()))
+        for pose, unit, shift in zip(motion.pose, units, motion.shift, strict=True)
+    ]
     return {
         "frames": [schema.encode_image(frame.image) for frame in frames],
         "mouth_box": np.stack([frame.mouth_box for frame in frames]).astype(np.float32),
@@ -173,11 +180,14 @@ def _truth(frames: list[Frame]) -> dict:
     }
 
 
-def _crossed(
-    renderer: HeadRenderer, motion: Performance, units: np.ndarray, rng: np.random.Generator
-) -> dict:
-    """Frames with the head, brows and eyes of one frame and the mouth of another."""
-    count = len(units) // _CROSSED_EVERY
+def crossed(
+    renderer: HeadRenderer,
+    motion: Performance,
+    units: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """So many frames with the head, brows and eyes of one frame and the mouth of another."""
     heads = rng.integers(len(units), size=count)
     lips = (heads + rng.integers(1, len(units), size=count)) % len(units)
     images = []
@@ -192,15 +202,16 @@ def _crossed(
     }
 
 
-def _number(*parts: int) -> int:
+def number(*parts: int) -> int:
     """A number that any change of any part changes wholly."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big")
 
 
 @lru_cache(4)
-def _person(seed: int, person: int) -> tuple[Identity, Voice]:
-    identity = draw_identity(_number(seed, person))
+def who(seed: int, person: int) -> tuple[Identity, Voice]:
+    """A person of a seed: the face, and the voice that goes with it."""
+    identity = draw_identity(number(seed, person))
     return identity, voice_of(identity.attributes())
 
 
@@ -219,7 +230,7 @@ def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
     wanted = [(person, index) for index in range(corpus.clips) for person in range(corpus.people)]
     missing = [pair for pair in wanted if not _place(workplace, *pair).exists()]
     progress = tqdm(
-        total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc="heads"
+        total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc=corpus.name
     )
     # Spawned, not forked: the network's and the renderer's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -227,22 +238,21 @@ def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
     seconds = 0.0
     with progress, pool:
         jobs = [
-            pool.submit(_make_one, corpus, workplace, person, index, corpus.text(person, index))
-            for person, index in missing
+            pool.submit(_make_one, corpus, workplace, person, index) for person, index in missing
         ]
         try:
             for job in concurrent.futures.as_completed(jobs):
                 seconds += job.result()
-                progress.set_postfix_str(f"{seconds / 60:.1f} min of speech", refresh=False)
+                progress.set_postfix_str(f"{seconds / 60:.1f} min", refresh=False)
                 progress.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _make_one(corpus: Corpus, workplace: Path, person: int, index: int, text: str) -> float:
+def _make_one(corpus: Corpus, workplace: Path, person: int, index: int) -> float:
     """Make one clip and keep it; returns its seconds."""
-    clip = make_clip(corpus.seed, person, index, corpus.size, text)
+    clip = corpus.clip(person, index)
     path = _place(workplace, person, index)
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(schema.FEATURES.serialize_example(schema.to_record(clip)))
