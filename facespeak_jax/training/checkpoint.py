@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import operator
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -38,7 +39,7 @@ class Checkpoints:
     """The checkpoints of one workdir; keeps the latest `keep` and one every `keep_every` steps."""
 
     def __init__(self, workdir: epath.PathLike, *, keep: int, keep_every: int):
-        self.directory = epath.Path(workdir) / "checkpoints"
+        self.directory = _whole(workdir) / "checkpoints"
         kept: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
@@ -172,7 +173,7 @@ def _differences(wanted: Any, saved: Any, limit: int = 10) -> list[str]:
 
 def model_parts(workdir: epath.PathLike) -> list[str]:
     """The parts that a workdir trains. Raises BadCheckpoint."""
-    with _opened(epath.Path(workdir)) as (manager, step):
+    with _opened(_whole(workdir)) as (manager, step):
         return sorted(_described(manager, step).tree["ema"])
 
 
@@ -185,7 +186,7 @@ def load_parts(
     critic parts, in this order. Raises BadCheckpoint, or export.BadWeights for a weights directory.
     """
     parts = list(parts)
-    root = epath.Path(path)
+    root = _whole(path)
     if (root / export.WEIGHTS).exists():
         return export.load(root, parts).params
     with _opened(root) as (manager, step):
@@ -211,7 +212,13 @@ def read_whole(path: epath.PathLike) -> int:
 
     Raises BadCheckpoint if there is none, ValueError or OSError if it is damaged.
     """
-    return _read(epath.Path(path))
+    return _read(_whole(path))
+
+
+def _whole(folder: epath.PathLike) -> epath.Path:
+    """The folder from the root on, since Orbax takes no other; an address as gs:// is one."""
+    path = epath.Path(folder)
+    return path if "://" in os.fspath(path) else path.absolute()
 
 
 def _read(root: epath.Path, step: int | None = None) -> int:

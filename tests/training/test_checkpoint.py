@@ -204,3 +204,12 @@ def test_parts_are_read_from_a_weights_directory_too(tmp_path):
     export.save(tmp_path, {"decoder": {"kernel": kernel}}, {"model": {}, "symbols": []})
     parts = checkpoint.load_parts(tmp_path, ["decoder"])
     np.testing.assert_array_equal(parts["decoder"]["kernel"], kernel)
+
+
+def test_relative_folders_are_meant_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("w", 2, 3)
+    parts = checkpoint.load_parts("w", ["decoder"])
+    np.testing.assert_array_equal(parts["decoder"]["kernel"], make().ema["decoder"]["kernel"])
+    assert checkpoint.model_parts("w") == ["decoder", "encoder"]
+    assert checkpoint.read_whole("w") == 3
