@@ -62,6 +62,8 @@ LOSS = {
         "duration": 1.0,
         "flow": 1.0,
         "voice": 0.1,
+        "guess": 1.0,  # the face's code against the one of the known voice
+        "told": 0.5,  # share of sentences said with the latter
         "voice_of": "identity",  # "style" leaves the motion in
     },
     "motion": {

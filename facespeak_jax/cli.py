@@ -82,6 +82,12 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         generated.add_argument("--people", type=int, required=True)
         generated.add_argument("--clips", type=int, required=True, help="of each person")
         generated.add_argument("--seed", type=int, default=0)
+        generated.add_argument(
+            "--beam",
+            nargs=argparse.REMAINDER,
+            metavar="FLAG",
+            help="an Apache Beam pipeline makes them; all that follows is for it, --runner first",
+        )
 
     manifest = corpora.add_parser("manifest", help="your own footage")
     manifest.add_argument("--manifest", required=True, help="JSONL of video, text and speaker")
@@ -165,11 +171,18 @@ def _progress() -> pipeline.Progress:
 
 
 def _prepare_heads(**options: Any) -> Any:
-    return _needing("corpus", "facespeak_jax.data.heads.builder").prepare(**options)
+    return _generated(_needing("corpus", "facespeak_jax.data.heads.builder"), **options)
 
 
 def _prepare_faces(**options: Any) -> Any:
-    return _needing("corpus", "facespeak_jax.data.heads.faces").prepare(**options)
+    return _generated(_needing("corpus", "facespeak_jax.data.heads.faces"), **options)
+
+
+def _generated(corpus: Any, beam: list[str] | None, **options: Any) -> Any:
+    if beam is None:
+        return corpus.prepare(**options)
+    by_beam = _needing("beam", "facespeak_jax.data.heads.distributed").by_beam
+    return corpus.prepare(make=by_beam(beam), **options)
 
 
 def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:

@@ -15,7 +15,8 @@ class VoiceCode(nn.Module):
     """Identity style to a voice code: a bottleneck too narrow and noisy for the wall or the shirt.
 
     In training the style loses `dropout` of its channels and the code, of unit variance, gains
-    noise of deviation `noise`; both come from the "dropout" stream.
+    noise of deviation `noise`; both come from the "dropout" stream. A corpus whose voices have
+    coordinates says what code a face ought to give: `known`.
     """
 
     size: int = 64
@@ -30,18 +31,30 @@ class VoiceCode(nn.Module):
         self.bottleneck = nn.Dense(self.size, dtype=self.dtype)
         self.unit = nn.LayerNorm(use_bias=False, use_scale=False, dtype=self.dtype)
         self.regression = nn.Dense(self.coordinates)
+        # Without a bias `unit` would lose how far a voice is from the usual one.
+        bias = nn.initializers.normal(1.0)
+        self.embedding = nn.Dense(self.size, bias_init=bias, dtype=self.dtype)
 
     def __call__(
         self, identity: Float[Array, "b s"], *, train: bool = False
     ) -> Float[Array, "b {self.size}"]:
         x = self.drop(self.norm(identity), deterministic=not train)
-        code = self.unit(self.bottleneck(x))
-        if train:
-            noise = jax.random.normal(self.make_rng("dropout"), code.shape, code.dtype)
-            code = code + self.noise * noise
+        code = self._shaken(self.unit(self.bottleneck(x)), train=train)
         if self.is_initializing():
-            self.voice(code)
+            self.known(self.voice(code))
         return code
+
+    def known(
+        self, coordinates: Float[Array, "b {self.coordinates}"], *, train: bool = False
+    ) -> Float[Array, "b {self.size}"]:
+        """The code of a voice whose coordinates are known; noisy in training as well."""
+        return self._shaken(self.unit(self.embedding(coordinates)), train=train)
+
+    def _shaken(self, code: Float[Array, "b c"], *, train: bool) -> Float[Array, "b c"]:
+        if not train:
+            return code
+        noise = jax.random.normal(self.make_rng("dropout"), code.shape, code.dtype)
+        return code + self.noise * noise
 
     def voice(self, code: Float[Array, "b {self.size}"]) -> Float[Array, "b {self.coordinates}"]:
         """The voice coordinates the code stands for (auxiliary: where a corpus knows them)."""

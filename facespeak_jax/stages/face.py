@@ -209,15 +209,14 @@ class FaceStage:
     ) -> Metrics:
         """Feature matching and the non-saturating GAN loss, from step `loss.critic_from` on."""
         critic = {"params": params["critic"]["critic"]}
-        judged: Any = self.critic.apply(critic, jnp.concatenate([fake, real]))
+        judged: Any = self.critic.apply(critic, _folded(fake, real))
         logits, features = judged
-        n = fake.shape[0]
         distances = [
-            jnp.abs(level[:n] - level[n:]).mean() / (jnp.abs(level[n:]).mean() + 1e-3)
-            for level in (level.astype(jnp.float32) for level in features)
+            jnp.abs(made - wanted).mean() / (jnp.abs(wanted).mean() + 1e-3)
+            for made, wanted in (_unfolded(x.astype(jnp.float32), 2) for x in features)
         ]
         on = started(step, self.weight.critic_from)
-        gan = on * jax.nn.softplus(-logits[:n]).mean()
+        gan = on * jax.nn.softplus(-_unfolded(logits, 2)[0]).mean()
         return {"gan": gan, "feature": on * jnp.stack(distances).mean()}
 
     def critic_loss(
@@ -233,8 +232,8 @@ class FaceStage:
         critic = {"params": params["critic"]["critic"]}
 
         noisy = carry.real + 0.03 * jax.random.normal(key, carry.real.shape)
-        judged: Any = self.critic.apply(critic, jnp.concatenate([carry.real, noisy, carry.fake]))
-        real, shaken, fake = jnp.split(judged[0], 3)
+        judged: Any = self.critic.apply(critic, _folded(carry.real, noisy, carry.fake))
+        real, shaken, fake = _unfolded(judged[0], 3)
         on = started(step, self.weight.critic_from)
         logistic = on * (jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean())
         smooth = on * jnp.square(shaken - real).mean()
@@ -297,6 +296,17 @@ def _unit(x: Float[Array, "b s"]) -> Float[Array, "b s"]:
     return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-8)
 
 
+def _folded(*images: Float[Array, "n h w 3"]) -> Float[Array, "m h w 3"]:
+    """Several batches as one, behind each other row by row, so that devices keep their own rows."""
+    return jnp.stack(images, axis=1).reshape(-1, *images[0].shape[1:])
+
+
+def _unfolded(x: Float[Array, "m h w c"], count: int) -> tuple[Float[Array, "n h w c"], ...]:
+    """The `count` batches that `_folded` made one."""
+    apart = x.reshape(-1, count, *x.shape[1:])
+    return tuple(apart[:, index] for index in range(count))
+
+
 def _where_known(error: Float[Array, "b r n"], known: Float[Array, "b r"]) -> Float[Array, ""]:
     return (known * error.mean(-1)).sum() / jnp.maximum(known.sum(), 1)
 
@@ -332,7 +342,7 @@ def landmark_error(flow: Float[Array, "b h w 2"], batch: Batch) -> Float[Array, 
     size = flow.shape[1]
     target, known = batch["target_landmarks"], batch["has_landmarks"]
     column, row = jnp.moveaxis((target * size).astype(jnp.int32).clip(0, size - 1), -1, 0)
-    found = flow[jnp.arange(len(flow))[:, None], row, column]
+    found = jax.vmap(lambda of_one, i, j: of_one[i, j])(flow, row, column)
     error = jnp.abs(found - (batch["source_landmarks"] - target)).sum(-1)
     return (known * error).sum() / jnp.maximum(known.sum(), 1)
 

@@ -1,7 +1,10 @@
 """The speech stage: voice code, text encoder, durations, mel decoder, given a frozen face encoder.
 
 Durations are the corpus's own where it has them; elsewhere the monotonic alignment of the mel with
-the text encoder's prior. The text encoder sees whole sentences, the decoder a crop of each.
+the text encoder's prior. The text encoder sees whole sentences, the decoder a crop of each. Where
+the voice is known, a share of the sentences is said with the code of that voice instead of the
+face's: to speak in a voice and to guess it from a face are learned side by side, and a poor guess
+spoils neither.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +30,8 @@ TEMPERATURE = 0.667
 class Sentence(NamedTuple):
     """What the text and the voice say about a batch, and the sound they are compared with."""
 
-    code: Float[Array, "b v"]
+    code: Float[Array, "b v"]  # of the voice it is said in
+    guess: Float[Array, "b v"]  # the face's
     e_t: Float[Array, "b l c"]
     prior: Float[Array, "b l 80"]
     log_d: Float[Array, "b l"]
@@ -63,33 +67,49 @@ class SpeechModules:
         return (mel.log_mel(wave, HOP * batch["mel_length"]) - numbers.mel_mean) / numbers.mel_std
 
     def sentence(
-        self, parts: dict[str, Any], identity: Float[Array, "b s"], batch: Batch, options: Any
+        self,
+        parts: dict[str, Any],
+        identity: Float[Array, "b s"],
+        batch: Batch,
+        options: Any,
+        told: Bool[Array, " b"] | None = None,
     ) -> Sentence:
-        """Everything up to the decoder; `options` go to each part (train, rngs)."""
-        code = self.run("voice_code", parts, identity, **options)
+        """Everything up to the decoder; `options` go to each part (train, rngs).
+
+        Sentences `told` are said in their known voice, the others in the one the face suggests.
+        """
+        code = guess = self.run("voice_code", parts, identity, **options)
+        if told is not None:
+            known = self.run("voice_code", parts, batch["voice"], method="known", **options)
+            code = jnp.where((told & batch["voiced"])[:, None], known, guess)
         lengths = batch["length"]
         e_t, prior = self.run("text_encoder", parts, batch["tokens"], lengths, code, **options)
         log_d = self.run("durations", parts, e_t, lengths, code, **options)
         target = self.log_mel(batch)
         spans = given_or_found(batch, prior, target)
-        return Sentence(code, e_t, prior, log_d, target, spans)
+        return Sentence(code, guess, e_t, prior, log_d, target, spans)
 
     def terms(
         self, parts: dict[str, Any], said: Sentence, batch: Batch, key: jax.Array, options: Any
     ) -> Metrics:
-        """The four losses, unweighted."""
+        """The five losses, unweighted."""
         valid = layers.mask(batch["mel_length"], said.mel.shape[1])
         mean = durations.upsample(said.prior, said.spans, said.mel.shape[1])
         token = layers.mask(batch["length"], said.log_d.shape[1])
         wrong = jnp.square(said.log_d - durations.to_log(said.spans))
         voice = self.run("voice_code", parts, said.code, method="voice")
-        known = batch["voiced"].astype(jnp.float32)
+        known = self.run("voice_code", parts, batch["voice"], method="known")
+
+        def where_known(error: Float[Array, "b k"]) -> Float[Array, ""]:
+            voiced = batch["voiced"].astype(jnp.float32)
+            return (error.mean(-1) * voiced).sum() / jnp.maximum(voiced.sum(), 1.0)
+
         return {
             "prior": 0.5 * layers.masked_mean(jnp.square(said.mel - mean), valid),
             "duration": layers.masked_mean(wrong[:, :, None], token),
             "flow": self.flow_matching(parts, said, batch, key, options),
-            "voice": (jnp.square(voice - batch["voice"]).mean(-1) * known).sum()
-            / jnp.maximum(known.sum(), 1.0),
+            "voice": where_known(jnp.square(voice - batch["voice"])),
+            "guess": where_known(jnp.square(said.guess - jax.lax.stop_gradient(known))),
         }
 
     def flow_matching(
@@ -170,13 +190,14 @@ class SpeechStage:
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: Int[Array, ""]
     ) -> tuple[Float[Array, ""], Outputs]:
-        """Weighted sum of prior, duration, flow matching and voice regression."""
+        """Weighted sum of prior, duration, flow matching, voice regression and the face's guess."""
         del step
         weight, parts = self.config.loss, {**params["frozen"], **params["model"]}
-        dropout, noise = jax.random.split(key)
+        dropout, noise, choice = jax.random.split(key, 3)
         options = {"train": True, "rngs": {"dropout": dropout}}
         identity = self.modules.identity(parts, batch["identity"])
-        said = self.modules.sentence(parts, identity, batch, options)
+        told = jax.random.uniform(choice, batch["voiced"].shape) < weight.told
+        said = self.modules.sentence(parts, identity, batch, options, told)
         terms = self.modules.terms(parts, said, batch, noise, options)
         total: Any = sum(weight[name] * value for name, value in terms.items())
         return total, Outputs({f"speech/{name}": value for name, value in terms.items()})

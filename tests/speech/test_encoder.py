@@ -44,6 +44,18 @@ def test_voice_code_is_noisy_in_training_only(voice_code):
     assert float(jnp.abs(draws[0] - draws[1]).min(axis=-1).max()) > 0.0
 
 
+def test_a_known_voice_has_a_code_too(voice_code):
+    module, params, _ = voice_code
+    coordinates = jax.random.normal(KEY, (3, 16))
+    code = module.apply(params, coordinates, method="known")
+    np.testing.assert_allclose(np.asarray(code).std(-1), 1.0, atol=1e-3)
+    further = module.apply(params, 2.0 * coordinates, method="known")
+    assert float(jnp.abs(further - code).max(-1).min()) > 0.1
+    rngs = {"dropout": jax.random.key(1)}
+    shaken = module.apply(params, coordinates, train=True, rngs=rngs, method="known")
+    assert 0.0 < float(jnp.abs(shaken - code).max()) < 1.0
+
+
 def test_init_also_makes_the_voice_regression(voice_code):
     module, params, identity = voice_code
     code = module.apply(params, identity)

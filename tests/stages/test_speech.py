@@ -34,6 +34,8 @@ def stage(corpus):
                 "duration": 1.0,
                 "flow": 1.0,
                 "voice": 0.1,
+                "guess": 1.0,
+                "told": 0.5,
                 "voice_of": "identity",
             },
             "data": {
@@ -84,10 +86,47 @@ def test_losses_fall(loss, params, batch):
         updates, state = update(gradient, state)
         parts = optax.apply_updates(parts, updates)
         seen.append({name: float(x) for name, x in outputs.metrics.items()})
-    for name in ("prior", "duration", "flow", "voice"):
+    for name in ("prior", "duration", "flow", "voice", "guess"):
         first = np.mean([metrics[f"speech/{name}"] for metrics in seen[:4]])
         last = np.mean([metrics[f"speech/{name}"] for metrics in seen[-4:]])
         assert last < 0.8 * first, name
+
+
+def test_who_is_told_the_voice_needs_no_face_and_others_no_voice(stage, params, batch):
+    modules, parts = stage.modules, {**params["frozen"], **params["model"]}
+    told = jnp.array([True, False])
+    batch = {**batch, "voiced": jnp.array([True, True])}
+
+    @jax.jit
+    def code(identity, batch):
+        return modules.sentence(parts, identity, batch, {}, told).code
+
+    face = modules.identity(parts, batch["identity"])
+    first = code(face, batch)
+    known = modules.run("voice_code", parts, batch["voice"], method="known")
+    np.testing.assert_allclose(first[0], known[0], atol=1e-6)
+    other_face, other_voice = code(face[::-1] + 1.0, batch), code(face, {**batch, "voice": face})
+    np.testing.assert_array_equal(other_face[0], first[0])
+    assert float(jnp.abs(other_face[1] - first[1]).max()) > 1e-3
+    np.testing.assert_array_equal(other_voice[1], first[1])
+    assert float(jnp.abs(other_voice[0] - first[0]).max()) > 1e-3
+    nobody = {**batch, "voiced": jnp.array([False, True])}
+    guess = modules.sentence(parts, face, batch, {}).guess
+    np.testing.assert_allclose(code(face, nobody)[0], guess[0], atol=1e-5)
+
+
+def test_a_guess_teaches_the_face_and_never_the_voice(stage, params, batch):
+    modules, frozen = stage.modules, params["frozen"]
+    batch = {**batch, "voiced": jnp.array([True, True])}
+
+    def guess(trained):
+        parts = {**frozen, **trained}
+        said = modules.sentence(parts, modules.identity(parts, batch["identity"]), batch, {})
+        return modules.terms(parts, said, batch, KEY, {})["guess"]
+
+    gradient = jax.jit(jax.grad(guess))(params["model"])["voice_code"]
+    assert float(jnp.abs(gradient["bottleneck"]["kernel"]).max()) > 0.0
+    assert float(jnp.abs(gradient["embedding"]["kernel"]).max()) == 0.0
 
 
 def test_padding_never_changes_the_losses(stage, params, batch):

@@ -4,10 +4,12 @@ import concurrent.futures
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,12 +82,15 @@ class Corpus:
         return make_clip(self.seed, person, index, self.size, self.text(person, index))
 
 
+Maker = Callable[[Corpus, epath.Path], None]  # makes what is missing in a work folder
+
+
 class Heads(records.ClipBuilder):
     """The tensorflow-datasets builder of a corpus whose finished clips lie in `workplace`."""
 
     name = "heads"
 
-    def __init__(self, corpus: Corpus, workplace: Path, data_dir: str):
+    def __init__(self, corpus: Corpus, workplace: epath.Path, data_dir: str):
         self._corpus, self._workplace = corpus, workplace
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -100,36 +105,62 @@ class Heads(records.ClipBuilder):
 
 
 def prepare(
-    people: int, clips: int, size: int, out: epath.PathLike, seed: int, workers: int = 2
+    people: int,
+    clips: int,
+    size: int,
+    out: epath.PathLike,
+    seed: int,
+    workers: int = 2,
+    make: Maker | None = None,
 ) -> epath.Path:
     """Make a corpus in `out` (as `out/heads/1.0.0`) and return that directory.
 
     Each finished clip is kept in a work folder beside it until all are there, so that the same
-    call continues where an interrupted one stopped; the same arguments give the same bytes. A
-    progress bar goes to stderr. Raises AssetMissing, TooFewPeople, DataExists.
+    call continues where an interrupted one stopped; the same arguments give the same bytes. The
+    clips are made by `workers` processes, with a progress bar on stderr, or as `make` does it.
+    Raises AssetMissing, TooFewPeople, DataExists.
     """
-    return build(Corpus(people, clips, size, seed), Heads, out, workers)
+    return build(Corpus(people, clips, size, seed), Heads, out, make or by_processes(workers))
 
 
-def build(corpus: Corpus, kind: "type[Heads]", out: epath.PathLike, workers: int) -> epath.Path:
-    """What `prepare` says, for any kind of corpus."""
+def build(corpus: Corpus, kind: "type[Heads]", out: epath.PathLike, make: Maker) -> epath.Path:
+    """What `prepare` says, for any kind of corpus; `out` may be in a bucket."""
     for name in assets.ASSETS:
         assets.resolve(name)  # once here, not by each worker
-    sizes = f"{corpus.people}x{corpus.clips}-{corpus.size}-{corpus.seed}"
-    workplace = Path(out) / f".{corpus.name}-{sizes}"
-    builder = kind(corpus, workplace, os.fspath(out))
-    target = epath.Path(builder.data_path)
+    root = epath.Path(out)
+    target = root / corpus.name / str(kind.VERSION)
     if target.exists():
         raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
+    sizes = f"{corpus.people}x{corpus.clips}-{corpus.size}-{corpus.seed}"
+    workplace = root / f".{corpus.name}-{sizes}"
     workplace.mkdir(parents=True, exist_ok=True)
-    _make_all(corpus, workplace, workers)
+    make(corpus, workplace)
     tfds.disable_progress_bar()  # the clips had one; what is left takes seconds
-    builder.download_and_prepare()
-    records.index(target)
-    for path in workplace.iterdir():
-        path.unlink()
-    workplace.rmdir()
+    if not _in_bucket(root):
+        _write(kind(corpus, workplace, os.fspath(root)))
+    else:  # ArrayRecords can be written to disks only
+        with tempfile.TemporaryDirectory() as here:
+            _copy(_write(kind(corpus, workplace, here)), target)
+    workplace.rmtree()
     return target
+
+
+def _in_bucket(path: epath.Path) -> bool:
+    return "://" in os.fspath(path)
+
+
+def _write(builder: "Heads") -> epath.Path:
+    builder.download_and_prepare()
+    records.index(builder.data_path)
+    return epath.Path(builder.data_path)
+
+
+def _copy(source: epath.Path, target: epath.Path) -> None:
+    """Copies a directory of files; what tells that it is one of clips comes last."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir(), key=lambda path: path.name == "dataset_info.json"):
+        with path.open("rb") as read, (target / path.name).open("wb") as write:
+            shutil.copyfileobj(read, write)
 
 
 def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schema.Clip:
@@ -225,21 +256,29 @@ def _sentences(split: str, seed: int) -> list[str]:
     return sentences(split, seed)
 
 
-def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
-    """Make every clip that is not finished yet: the first of everybody, then the second, …"""
+def by_processes(workers: int) -> Maker:
+    """Clips are made by so many processes of this machine."""
+    return lambda corpus, workplace: _make_all(corpus, workplace, workers)
+
+
+def missing(corpus: Corpus, workplace: epath.Path) -> list[tuple[int, int]]:
+    """Person and number of every clip that is not finished: the first of everybody, …"""
     wanted = [(person, index) for index in range(corpus.clips) for person in range(corpus.people)]
-    missing = [pair for pair in wanted if not _place(workplace, *pair).exists()]
-    progress = tqdm(
-        total=len(wanted), initial=len(wanted) - len(missing), unit="clip", desc=corpus.name
-    )
+    finished = {path.name for path in workplace.iterdir()}
+    return [pair for pair in wanted if _place(workplace, *pair).name not in finished]
+
+
+def _make_all(corpus: Corpus, workplace: epath.Path, workers: int) -> None:
+    """Make every clip that is not finished yet, with a progress bar."""
+    left = missing(corpus, workplace)
+    total = corpus.people * corpus.clips
+    progress = tqdm(total=total, initial=total - len(left), unit="clip", desc=corpus.name)
     # Spawned, not forked: the network's and the renderer's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(workers, context)
     seconds = 0.0
     with progress, pool:
-        jobs = [
-            pool.submit(_make_one, corpus, workplace, person, index) for person, index in missing
-        ]
+        jobs = [pool.submit(make_one, corpus, workplace, person, index) for person, index in left]
         try:
             for job in concurrent.futures.as_completed(jobs):
                 seconds += job.result()
@@ -250,20 +289,20 @@ def _make_all(corpus: Corpus, workplace: Path, workers: int) -> None:
             raise
 
 
-def _make_one(corpus: Corpus, workplace: Path, person: int, index: int) -> float:
-    """Make one clip and keep it; returns its seconds."""
+def make_one(corpus: Corpus, workplace: epath.Path, person: int, index: int) -> float:
+    """Make one clip and keep it; returns its seconds. Two that make the same do no harm."""
     clip = corpus.clip(person, index)
     path = _place(workplace, person, index)
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
     unfinished.write_bytes(schema.FEATURES.serialize_example(schema.to_record(clip)))
-    unfinished.rename(path)
+    unfinished.replace(path)
     return len(clip.frames) / FPS
 
 
-def _place(workplace: Path, person: int, index: int) -> Path:
+def _place(workplace: epath.Path, person: int, index: int) -> epath.Path:
     return workplace / f"{person:05d}-{index:03d}.clip"
 
 
-def _read(path: Path) -> schema.Clip:
+def _read(path: epath.Path) -> schema.Clip:
     record: Any = schema.FEATURES.deserialize_example_np(path.read_bytes())
     return schema.from_record(record)

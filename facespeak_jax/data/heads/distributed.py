@@ -1,71 +1,37 @@
-"""The `heads` corpus made by the workers of an Apache Beam pipeline, on one machine or on many."""
+"""Clips made by the workers of an Apache Beam pipeline, on one machine or on many."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import apache_beam as beam
-import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
-from facespeak_jax.data import records, schema
-from facespeak_jax.data.heads.builder import Corpus
+from facespeak_jax.data.heads import builder
+from facespeak_jax.data.heads.builder import Corpus, Maker
 
 
-class Heads(records.ClipBuilder):
-    """The tensorflow-datasets builder of a corpus whose clips are made where they are written."""
+def by_beam(flags: Sequence[str]) -> Maker:
+    """Clips are made by a pipeline that runs as Beam's own flags say.
 
-    name = "heads"
-
-    def __init__(self, corpus: Corpus, data_dir: str):
-        self._corpus = corpus
-        super().__init__(data_dir=data_dir, file_format="array_record")
-
-    def clips(self) -> Mapping[str, Iterable[schema.Clip]]:
-        """The clips of each split in the order of people."""
-        return {
-            split: (self._corpus.clip(*which) for which in which_of(self._corpus, split))
-            for split in records.SPLITS
-        }
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        del dl_manager  # the workers fetch what they need
-        return {
-            split: beam.Create(which_of(self._corpus, split))
-            | beam.Reshuffle()  # else one worker would make them all
-            | beam.Map(example, self._corpus)
-            for split in records.SPLITS
-        }
-
-
-def prepare(
-    people: int, clips: int, size: int, out: epath.PathLike, seed: int, flags: Sequence[str]
-) -> epath.Path:
-    """Make the corpus of `builder.prepare` by Beam in `out`, maybe in a bucket; return its place.
-
-    `flags` are Beam's: the runner and its options. Records and their order are those of
-    `builder.prepare`; a split too large for one file is cut into files elsewhere. Nothing is kept
-    of a pipeline that fails. Raises TooFewPeople, DataExists.
+    Its workers keep them in the work folder, which they must all see, and find the assets as
+    everybody does. The same call makes what an interrupted one left out.
     """
-    builder = Heads(Corpus(people, clips, size, seed), os.fspath(out))
-    target = epath.Path(builder.data_path)
-    if target.exists():
-        raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
-    # Beam takes what it does not know for somebody else's; here a misspelt flag is an error.
-    options = PipelineOptions(list(flags))
-    how = tfds.download.DownloadConfig(beam_options=options)
-    builder.download_and_prepare(download_config=how)
-    if "://" not in os.fspath(target):  # in a bucket, whoever copies the clips makes the index
-        records.index(target)
-    return target
+    # Not tensorflow-datasets' own writer for Beam: its workers would write ArrayRecords, which
+    # can't be written to buckets, and it cuts splits into files elsewhere than without Beam.
+    return lambda corpus, workplace: _make_all(corpus, workplace, flags)
 
 
-def which_of(corpus: Corpus, split: str) -> list[tuple[int, int]]:
-    """Person and number of each clip of a split."""
-    return [(who, index) for who in corpus.people_of(split) for index in range(corpus.clips)]
+def _make_all(corpus: Corpus, workplace: epath.Path, flags: Sequence[str]) -> None:
+    left = builder.missing(corpus, workplace)
+    with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(left)
+            | beam.Reshuffle()  # else one worker would make them all
+            | beam.Map(_make_one, corpus, os.fspath(workplace))
+        )
 
 
-def example(which: tuple[int, int], corpus: Corpus) -> tuple[str, dict]:
-    """One clip, by its id, as tensorflow-datasets wants it: what a worker does."""
-    clip = corpus.clip(*which)
-    return clip.clip_id, schema.to_record(clip)
+def _make_one(which: tuple[int, int], corpus: Corpus, workplace: str) -> None:
+    builder.make_one(corpus, epath.Path(workplace), *which)

@@ -11,7 +11,17 @@ from etils import epath
 
 from facespeak_jax.data import schema
 from facespeak_jax.data.heads.appearance import draw_scene
-from facespeak_jax.data.heads.builder import Corpus, Heads, build, crossed, filmed, number, who
+from facespeak_jax.data.heads.builder import (
+    Corpus,
+    Heads,
+    Maker,
+    build,
+    by_processes,
+    crossed,
+    filmed,
+    number,
+    who,
+)
 from facespeak_jax.data.heads.performance import Performance, perform
 from facespeak_jax.data.heads.render import HeadRenderer
 from facespeak_jax.data.heads.visemes import viseme_units
@@ -43,10 +53,17 @@ class FacesBuilder(Heads):
 
 
 def prepare(
-    people: int, clips: int, size: int, out: epath.PathLike, seed: int, workers: int = 2
+    people: int,
+    clips: int,
+    size: int,
+    out: epath.PathLike,
+    seed: int,
+    workers: int = 2,
+    make: Maker | None = None,
 ) -> epath.Path:
     """Make such a corpus in `out` (as `out/faces/1.0.0`); see `builder.prepare`."""
-    return build(Faces(people, clips, size, seed), FacesBuilder, out, workers)
+    corpus = Faces(people, clips, size, seed)
+    return build(corpus, FacesBuilder, out, make or by_processes(workers))
 
 
 def make_face(seed: int, person: int, index: int, size: int, text: str) -> schema.Clip:

@@ -76,7 +76,11 @@ class Speech:
 
 @dataclass(frozen=True)
 class Voice:
-    """How a person sounds: a style by number of tokens, pace (1 is usual) and 16 coordinates."""
+    """How a person sounds: a style by number of tokens, pace (1 is usual) and 16 coordinates.
+
+    Coordinates, each of about unit deviation: which voices it is mixed of (how much a man's, and a
+    place along three axes, all plain functions of the face), 11 principal axes of its style, pace.
+    """
 
     style: Float32[np.ndarray, "510 256"]
     speed: float
@@ -199,10 +203,12 @@ def voice_of(attributes: Mapping[str, float]) -> Voice:
     pace = float(np.clip(-0.06 * place[0] - 0.03 * place[1], -0.15, 0.15))
     names = [*_WOMEN, *_MEN]
     style = sum(w * _style(name) for w, name in zip(weights, names, strict=True) if w > 1e-4)
+    # A style jumps from voice to voice along the axes, so the place is easier read off a face.
+    coordinates = [2 * man - 1, *place, *(weights @ _basis()), pace / 0.07]
     return Voice(
         (style / weights[weights > 1e-4].sum()).astype(np.float32),
         float(np.exp(pace)),
-        np.append(weights @ _basis(), pace / 0.07).astype(np.float32),
+        np.array(coordinates, np.float32),
     )
 
 
@@ -228,10 +234,10 @@ def _anchors(count: int) -> Float64[np.ndarray, "count axes"]:
 
 
 @cache
-def _basis() -> Float64[np.ndarray, "voices 15"]:
-    """Each voice along the principal axes of their mean styles, of unit deviation."""
+def _basis() -> Float64[np.ndarray, "voices 11"]:
+    """Each voice along the first principal axes of their mean styles, of unit deviation."""
     means = np.stack([_style(name).mean(axis=0, dtype=np.float64) for name in (*_WOMEN, *_MEN)])
     left, _, right = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
     # An axis has no sign of its own: its largest entry is made positive.
     sign = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
-    return (left * sign[None, :] * np.sqrt(len(means)))[:, :15]
+    return (left * sign[None, :] * np.sqrt(len(means)))[:, :11]

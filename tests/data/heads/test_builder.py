@@ -97,7 +97,7 @@ def test_the_seed_gives_the_bytes_and_an_interruption_changes_nothing(quick, tmp
         for person in range(corpus.people):
             for index in range(corpus.clips):
                 if not module._place(workplace, person, index).exists():
-                    module._make_one(corpus, workplace, person, index)
+                    module.make_one(corpus, workplace, person, index)
 
     monkeypatch.setattr(Corpus, "text", lambda corpus, person, index: f"Bob is {person}.")
     monkeypatch.setattr(module, "_make_all", make_here)
@@ -108,7 +108,7 @@ def test_the_seed_gives_the_bytes_and_an_interruption_changes_nothing(quick, tmp
         if name == "resumed":
             workplace = out / ".heads-3x1-24-9"
             workplace.mkdir(parents=True)
-            module._make_one(Corpus(3, 1, 24, 9), workplace, 1, 0)
+            module.make_one(Corpus(3, 1, 24, 9), workplace, 1, 0)
         directory = prepare(3, 1, 24, out, 9)
         files = sorted(path for path in directory.iterdir() if "array_record" in path.name)
         digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])

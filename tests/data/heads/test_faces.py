@@ -67,7 +67,7 @@ def test_a_mimed_sentence_has_whole_frames_and_sound_where_sounds_are(phonemes):
 def test_the_command_makes_what_the_face_stage_reads(said, tmp_path, monkeypatch, capsys):
     def make_here(corpus, workplace, workers):
         for person in range(corpus.people):
-            builder._make_one(corpus, workplace, person, 0)
+            builder.make_one(corpus, workplace, person, 0)
 
     monkeypatch.setattr(builder, "_make_all", make_here)
     monkeypatch.setattr(builder.assets, "ASSETS", {})

@@ -79,6 +79,8 @@ def test_a_voice_is_a_mixture_with_standard_coordinates(kokoro):
     assert coordinates.shape == (60, 16)
     assert np.abs(coordinates).max() < 6
     assert (coordinates.std(axis=0) > 0.3).all()
+    ages = np.array([person["age"] for person in people])
+    np.testing.assert_allclose(coordinates[:, 1], 2.0 * ages, atol=1e-5)
     distance = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=-1)
     assert distance[~np.eye(60, dtype=bool)].min() > 0.05
     one, again = voice_of(people[0]), voice_of(people[0])
