@@ -4,10 +4,16 @@ BIN := .venv/bin
 SPEAK := .venv/speaking.stamp
 DEVELOP := .venv/developing.stamp
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo flow test test-slow check format clean
 
 demo: $(SPEAK)
 	$(BIN)/python launch/demo.py out $(if $(PORTRAIT),--portrait '$(PORTRAIT)') $(if $(TEXT),--text '$(TEXT)')
+
+# The options of launch/flow.sh, such as --steps, and where it writes.
+FLOW ?= out/flow
+
+flow: $(DEVELOP)
+	PATH="$(CURDIR)/$(BIN):$$PATH" launch/flow.sh $(FLOW)
 
 test: $(DEVELOP)
 	$(BIN)/python -m pytest -q -n 2
@@ -36,5 +42,5 @@ $(SPEAK): pyproject.toml | $(BIN)/python
 	touch $@
 
 $(DEVELOP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[train,corpus,eval,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,corpus,beam,eval,dev]'
 	touch $@ $(SPEAK)

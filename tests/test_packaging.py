@@ -12,6 +12,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Names under which a distribution is imported, where they differ.
 IMPORTED_AS = {
     "absl-py": "absl",
+    "apache-beam": "apache_beam",
     "array-record": "array_record",
     "faster-whisper": "faster_whisper",
     "ml-collections": "ml_collections",
