@@ -39,16 +39,20 @@ def _gather(
     features: Float[Array, "b h w c"], x: Float[Array, "b t h w"], y: Float[Array, "b t h w"]
 ) -> Float[Array, "b t h w c"]:
     b, h, w, c = features.shape
-    rows = features.reshape(b * h * w, c)
-    first = (jnp.arange(b) * (h * w))[:, None, None, None]
+    rows = features.reshape(b, h * w, c)
     left, top = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
     right, bottom = jnp.minimum(left + 1, w - 1), jnp.minimum(top + 1, h - 1)
     fx = (x - left)[..., None].astype(features.dtype)
     fy = (y - top)[..., None].astype(features.dtype)
 
-    def tap(row: jax.Array, column: jax.Array) -> jax.Array:
+    def read(pixels: jax.Array, index: jax.Array) -> jax.Array:
         # Every index is in bounds by the clips above; saying so spares the checks.
-        return rows.at[first + row * w + column].get(mode="promise_in_bounds")
+        return pixels.at[index].get(mode="promise_in_bounds")
+
+    def tap(row: jax.Array, column: jax.Array) -> jax.Array:
+        # Each picture by itself: from one list of the pixels of all, a device would have to be sent
+        # the pictures of all others.
+        return jax.vmap(read)(rows, row * w + column)
 
     above = tap(top, left) * (1 - fx) + tap(top, right) * fx
     below = tap(bottom, left) * (1 - fx) + tap(bottom, right) * fx

@@ -1,7 +1,7 @@
 """A stage's training step on a mesh, known from shapes alone: nothing here needs a device."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,8 @@ from facespeak_jax.stages.stage import Batch, Stage
 from facespeak_jax.training import metrics, sharding, state, step
 from facespeak_jax.training.metrics import Accumulator
 from facespeak_jax.training.state import TrainState
+
+Shapes = Mapping[str, Any]  # a batch, or the shapes and shardings of one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Plan:
         """The state before the first step; the batch gives shapes only."""
         return state.create(self.stage.init(key, batch), self.optimizers)
 
-    def programs(self, batch: Batch) -> tuple[step.Step, Callable[[], Accumulator]]:
+    def programs(self, batch: Shapes) -> tuple[step.Step, Callable[[], Accumulator]]:
         """One step, and what it adds to; both compiled when they are first called."""
         names = step.metric_names(self.stage, self.train, self.optimizers, self.state.params, batch)
         whole = NamedSharding(self.mesh, P())
@@ -47,8 +49,8 @@ class Plan:
         return advance, jax.jit(lambda: metrics.empty(names), out_shardings=whole)
 
 
-def make(stage: Stage, config: ConfigDict, mesh: Mesh, batch: Batch) -> Plan:
-    """The plan of `config` on a mesh; `batch` may be shapes."""
+def make(stage: Stage, config: ConfigDict, mesh: Mesh, batch: Shapes) -> Plan:
+    """The plan of `config` on a mesh."""
     params = jax.eval_shape(lambda given: stage.init(jax.random.key(0), given), batch)
     optimizers = state.optimizers(config.optim, config.train.steps, params)
     shapes = jax.eval_shape(lambda made: state.create(made, optimizers), params)

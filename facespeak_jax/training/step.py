@@ -1,6 +1,6 @@
 """One training step of any stage: gradients of both groups, the gate on non-finites, updates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -100,9 +100,13 @@ def make(
 
 
 def metric_names(
-    stage: Stage, train: ConfigDict, optimizers: dict[str, Any], params: Params, batch: Batch
+    stage: Stage,
+    train: ConfigDict,
+    optimizers: dict[str, Any],
+    params: Params,
+    batch: Mapping[str, Any],
 ) -> list[str]:
-    """The names of every metric `make`'s step adds, found without running it."""
+    """The names of every metric `make`'s step adds, found without running it, or from shapes."""
     values = jax.eval_shape(
         lambda p, b: accumulated(stage, p, b, jax.random.key(0), jnp.int32(0), train=train)[1],
         params,

@@ -57,6 +57,18 @@ def test_whole_pixel_flow_shifts(method):
     np.testing.assert_allclose(out[:, 0, :, 7], features[:, :, 7], atol=1e-6)
 
 
+def test_each_picture_is_read_by_itself():
+    """Else a batch that is split over devices would have to be gathered on all of them."""
+    both = jax.jit(jax.grad(lambda f, x: warp(f, x).sum(), (0, 1)))
+    text = both.lower(*scene()).as_text()
+    reads = [line for line in text.splitlines() if "stablehlo.gather" in line]
+    writes = [line for line in text.splitlines() if "#stablehlo.scatter<" in line]
+    assert len(reads) == 4
+    assert writes
+    assert all("operand_batching_dims = [0]" in line for line in reads)
+    assert all("input_batching_dims = [0]" in line for line in writes)
+
+
 def test_both_methods_have_the_same_gradients():
     features, flow = scene(reach=0.2)
     aim = np.random.default_rng(1).normal(size=(2, 3, 9, 7, 4)).astype(np.float32)

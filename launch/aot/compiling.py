@@ -1,0 +1,100 @@
+"""Compiles one pair: `python -m launch.aot.compiling '<the pair as JSON>'` prints JSON.
+
+A process of its own for each, because XLA ends the process where it meets an error of its own.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from launch.aot import hlo
+from launch.aot.pairs import Pair
+
+ROOT = Path(__file__).parents[2]
+# libtpu compiles without a TPU if it is told of one and does not ask the cloud for it.
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nobody here needs a TPU for himself
+    "TPU_STDERR_LOG_LEVEL": "1",  # warnings
+    "TPU_LOG_DIR": "disabled",
+}
+Entry = dict[str, Any]
+
+
+def run(pair: Pair) -> Entry:
+    """The report's entry of a pair, compiled in another process; never raises for its failures."""
+    command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(pair))]
+    done = subprocess.run(
+        command, env={**os.environ, **ENVIRONMENT}, cwd=ROOT, capture_output=True, text=True
+    )
+    entry: Entry = {"pair": dataclasses.asdict(pair)}
+    if done.returncode:
+        if full := out_of_memory(done.stderr):
+            return entry | {"out_of_memory": full}
+        return entry | {"error": f"exit code {done.returncode}: {last_error(done.stderr)}"}
+    return entry | json.loads(done.stdout) | {"replicated": hlo.replicated(done.stderr)}
+
+
+def out_of_memory(log: str) -> str:
+    """XLA's line about a program that does not fit; empty if there is none."""
+    found = re.search(r"Used [\d.]+[KMGT] of [\d.]+[KMGT] hbm\. Exceeded [^\n]*?[\d.]+[KMGT]", log)
+    return found[0] if found else ""
+
+
+def last_error(log: str) -> str:
+    """The last line that names an error, else the last line."""
+    lines = log.strip().splitlines() or ["no word"]
+    return next((line for line in reversed(lines) if re.match(r"[\w.]*Error\b", line)), lines[-1])
+
+
+def compiled(pair: Pair) -> Entry:
+    """What the compiler makes of every program of a pair."""
+    from launch.aot import programs  # slow, and nothing that only starts pairs needs it
+
+    on, found = programs.devices(pair.topology), []
+    start = time.monotonic()
+    for name, traced in programs.traced(pair, on):
+        lowered, begun = traced.lower(), time.monotonic()
+        program = lowered.compile()
+        end = time.monotonic()
+        times = {"trace_seconds": begun - start, "compile_seconds": end - begun}
+        useful = programs.products(traced.jaxpr.jaxpr) / len(on)
+        found.append({"name": name, **described(program), "useful": useful, **times})
+        print(f"{name}: {found[-1]}", file=sys.stderr)
+        start = time.monotonic()
+    names = ("jax", "libtpu")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"devices": len(on), "programs": found, "versions": versions}
+
+
+def described(program: Any) -> Entry:
+    """The figures of one `jax.stages.Compiled`, for one device; bytes and operations."""
+    memory, cost, text = program.memory_analysis(), program.cost_analysis(), program.as_text()
+    parsed = hlo.parse(text)
+    return {
+        "arguments": memory.argument_size_in_bytes,
+        "outputs": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "code": memory.generated_code_size_in_bytes,
+        "flops": cost["flops"],
+        "moved": cost["bytes accessed"],
+        "collectives": [dataclasses.asdict(one) for one in hlo.collectives(parsed)],
+        "loops": parsed.loops,
+        "rematerialised": hlo.rematerialised(text),
+    }
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    given["override"] = tuple(tuple(one) for one in given["override"])
+    json.dump(compiled(Pair(**given)), sys.stdout)
