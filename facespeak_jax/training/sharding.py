@@ -25,7 +25,7 @@ class MeshMismatch(FaceSpeakError):
     """The mesh or the batch does not fit the devices."""
 
 
-def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh of `sizes` (axis -> devices; -1 takes what is left). Raises MeshMismatch.
 
     Of all devices, or of those given, which need not be of this machine.
