@@ -304,14 +304,20 @@ def put_upstream(now: TrainState, upstream: dict[str, str]) -> TrainState:
         for group in params.values():
             for part in loaded.keys() & group.keys():
                 export.check_shapes(loaded[part], group[part], f"{path}: {part}")
-                group[part] = jax.tree.map(
-                    lambda new, old: jax.device_put(np.asarray(new, old.dtype), old.sharding),
-                    loaded[part],
-                    group[part],
-                )
+                group[part] = jax.tree.map(_in_place_of, group[part], loaded[part])
     return dataclasses.replace(
         now, params=params, ema=jax.tree.map(jax.numpy.copy, params["model"])
     )
+
+
+def _in_place_of(old: jax.Array, new: np.ndarray) -> jax.Array:
+    """The new values laid out as the old ones, each process placing what is its own.
+
+    `jax.device_put` would have the processes compare the values first, in an order that must be the
+    same on all of them.
+    """
+    values = np.asarray(new, old.dtype)
+    return jax.make_array_from_callback(old.shape, old.sharding, lambda index: values[index])
 
 
 def keep_tensorflow_small() -> None:

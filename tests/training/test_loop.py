@@ -126,6 +126,18 @@ def test_upstream_parts_come_from_the_average_of_another_workdir(finished, corpu
     assert_equal(begun.params["critic"]["linear"], state.params["critic"]["linear"])
 
 
+def test_upstream_parts_are_placed_without_asking_other_processes(finished, monkeypatch):
+    """`device_put` of host arrays compares them over all processes, one collective a leaf."""
+    state, workdir = finished
+    upstream = {"decoder": str(workdir), "linear": str(workdir)}
+    expected = loop.put_upstream(state, upstream)
+    monkeypatch.setattr(jax, "device_put", None)
+    placed = loop.put_upstream(state, upstream)
+    assert_equal(placed.params, expected.params)
+    for old, new in zip(*map(jax.tree.leaves, (state.params, placed.params)), strict=True):
+        assert old.sharding == new.sharding
+
+
 def test_an_unknown_upstream_part_is_refused(corpus, tmp_path):
     config = toy.config(corpus)
     config.upstream = {"decodr": "somewhere"}
