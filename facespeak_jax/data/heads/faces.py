@@ -30,9 +30,8 @@ from facespeak_jax.rates import HOP, MELS_PER_FRAME, SAMPLES_PER_FRAME
 from facespeak_jax.speech.text import BOS, EOS, TextFrontEnd
 
 FRAMES, CROSSED = 8, 4  # of a clip
-_ABROAD = (
-    10**6
-)  # people are counted from here, so that nobody lives in `heads` of the same seed too
+# People are counted from here, so that nobody lives in `heads` of the same seed too.
+_ABROAD = 10**6
 _SHORTEST, _LONGEST = 6, 12  # mel frames of a mimed sound
 
 
