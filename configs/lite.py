@@ -26,7 +26,8 @@ MODEL = {
         "plain": False,
         "tent_below": 0,
     },
-    "voice_code": {"size": 64, "dropout": 0.2, "noise": 0.2},
+    "voice_reader": {"width": 256},
+    "voice_code": {"size": 64, "noise": 0.2},
     "text_encoder": {
         "symbols": len(SYMBOLS),
         "width": 160,

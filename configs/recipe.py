@@ -9,8 +9,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-FACE = ("encoder", "motion_basis", "generator")
-SPEECH = ("voice_code", "text_encoder", "durations", "mel_decoder")
+FACE = ("encoder", "motion_basis", "generator", "voice_reader")
+SPEECH = ("voice_reader", "voice_code", "text_encoder", "durations", "mel_decoder")
 MOTION = ("reducer", "motion_prior", "motion_field", "lip_mapper")
 
 # Every part a stage builds; what it does not train comes from `upstream` and stays as it is.
@@ -19,10 +19,11 @@ PARTS = {
     "sync": (),
     "vocoder": ("vocoder",),
     "speech": ("encoder", "motion_basis", *SPEECH, "vocoder"),
-    "motion": ("encoder", "motion_basis", "voice_code", "text_encoder", *MOTION),
-    "joint": (*FACE, *SPEECH, *MOTION, "vocoder"),
+    "motion": ("encoder", "motion_basis", "voice_reader", "voice_code", "text_encoder", *MOTION),
+    "joint": (*dict.fromkeys((*FACE, *SPEECH)), *MOTION, "vocoder"),
 }
-JUDGES = {"joint": ("sync_expert",)}  # parts outside the model that also come from upstream
+# Parts outside the model that may come from upstream too.
+OUTSIDE = {"face": ("readout",), "joint": ("sync_expert",)}
 
 LOSS = {
     "face": {
@@ -37,7 +38,7 @@ LOSS = {
         "temperature": 0.1,
         "pose": 1.0,
         "units": 6.0,  # much: from pictures alone the mouth is learned last
-        "voice": 1.0,  # the voice's coordinates read off f_id
+        "voice": 4.0,  # the voice's coordinates read off f_id
         "consistency": 0.1,
         "gan": 0.1,
         "feature": 0.5,
@@ -61,9 +62,8 @@ LOSS = {
         "prior": 1.0,
         "duration": 1.0,
         "flow": 1.0,
-        "voice": 0.1,
-        "guess": 1.0,  # the face's code against the one of the known voice
-        "told": 0.5,  # share of sentences said with the latter
+        "guess": 0.0,  # the voice read off the face against the known one: the face stage's task
+        "told": 1.0,  # share of sentences said in a known voice, where there is one
         "voice_of": "identity",  # "style" leaves the motion in
     },
     "motion": {
@@ -166,7 +166,7 @@ def experiment(
             "mesh": {"data": -1, "fsdp": 1, "tensor": 1},  # devices; -1 takes what is left
             "train": TRAIN,
             # Workdirs or weights directories to start parts from; "" is a random start.
-            "upstream": dict.fromkeys((*PARTS[stage], *JUDGES.get(stage, ())), ""),
+            "upstream": dict.fromkeys((*PARTS[stage], *OUTSIDE.get(stage, ())), ""),
         }
     )
     config.lock()

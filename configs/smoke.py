@@ -26,7 +26,8 @@ MODEL = {
         "plain": False,
         "tent_below": 0,
     },
-    "voice_code": {"size": 16, "dropout": 0.1, "noise": 0.1},
+    "voice_reader": {"width": 16},
+    "voice_code": {"size": 16, "noise": 0.1},
     "text_encoder": {
         "symbols": len(SYMBOLS),
         "width": 32,

@@ -25,6 +25,11 @@ def _mapper(*hears: str) -> dict[str, Any]:
     return {"loss": loss, "train": {"steps": STEPS}}
 
 
+def _voice(of: str) -> dict[str, Any]:
+    """A voice read off the face and said as it is read, by what of the face it is read off."""
+    return {"loss": {"voice_of": of, "told": 0.0, "guess": 1.0}, "train": {"steps": STEPS}}
+
+
 TWINS: dict[str, tuple[str, dict[str, Any]]] = {
     # The stage, and what changes in its lite config.
     "mapper_control": ("motion", _mapper("text", "prior", "energy")),
@@ -54,8 +59,8 @@ TWINS: dict[str, tuple[str, dict[str, Any]]] = {
             "loss": {"lip": 0.0, "lip_change": 0.0},
         },
     ),
-    "voice_control": ("speech", {"train": {"steps": STEPS}}),
-    "with_motion": ("speech", {"loss": {"voice_of": "style"}, "train": {"steps": STEPS}}),
+    "voice_control": ("speech", _voice("identity")),
+    "with_motion": ("speech", _voice("style")),
 }
 
 

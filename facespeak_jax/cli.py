@@ -78,7 +78,9 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     heads.set_defaults(run=_prepare_heads)
     faces = corpora.add_parser("faces", help="more of them, a few silent frames each")
     faces.set_defaults(run=_prepare_faces)
-    for generated in (heads, faces):
+    voices = corpora.add_parser("voices", help="still people who speak, for the speech stage")
+    voices.set_defaults(run=_prepare_voices)
+    for generated in (heads, faces, voices):
         generated.add_argument("--people", type=int, required=True)
         generated.add_argument("--clips", type=int, required=True, help="of each person")
         generated.add_argument("--seed", type=int, default=0)
@@ -97,7 +99,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--source", required=True, metavar="DIR", help="with folders s1, s2, …")
     grid.set_defaults(run=_prepare_grid)
 
-    for corpus in (heads, faces, manifest, grid):
+    for corpus in (heads, faces, voices, manifest, grid):
         corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
         corpus.add_argument("--out", required=True, metavar="DIR")
         corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
@@ -171,18 +173,25 @@ def _progress() -> pipeline.Progress:
 
 
 def _prepare_heads(**options: Any) -> Any:
-    return _generated(_needing("corpus", "facespeak_jax.data.heads.builder"), **options)
+    return _generated(_needing("corpus", "facespeak_jax.data.heads.builder").Corpus, **options)
 
 
 def _prepare_faces(**options: Any) -> Any:
-    return _generated(_needing("corpus", "facespeak_jax.data.heads.faces"), **options)
+    return _generated(_needing("corpus", "facespeak_jax.data.heads.faces").Faces, **options)
 
 
-def _generated(corpus: Any, beam: list[str] | None, **options: Any) -> Any:
-    if beam is None:
-        return corpus.prepare(**options)
-    by_beam = _needing("beam", "facespeak_jax.data.heads.distributed").by_beam
-    return corpus.prepare(make=by_beam(beam), **options)
+def _prepare_voices(**options: Any) -> Any:
+    return _generated(_needing("corpus", "facespeak_jax.data.heads.voices").Voices, **options)
+
+
+def _generated(
+    kind: Any, out: str, workers: int, beam: list[str] | None, **corpus: int
+) -> os.PathLike:
+    builder = _needing("corpus", "facespeak_jax.data.heads.builder")
+    make = builder.by_processes(workers)
+    if beam is not None:
+        make = _needing("beam", "facespeak_jax.data.heads.distributed").by_beam(beam)
+    return builder.prepare(kind(**corpus), out, make)
 
 
 def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:

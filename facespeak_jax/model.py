@@ -20,8 +20,9 @@ from facespeak_jax.motion.reducer import NoiseReducer
 from facespeak_jax.motion.sampler import MotionField, MotionPrior
 from facespeak_jax.speech.decoder import MelDecoder
 from facespeak_jax.speech.durations import DurationPredictor
-from facespeak_jax.speech.encoder import TextEncoder, VoiceCode
+from facespeak_jax.speech.encoder import TextEncoder
 from facespeak_jax.speech.vocoder import HiFiGAN, ISTFTVocoder
+from facespeak_jax.speech.voice import VoiceCode, VoiceReader
 
 Part = TypeVar("Part", bound=nn.Module)
 Arguments = Mapping[str, Any] | ConfigDict
@@ -29,6 +30,7 @@ PARTS: dict[str, type[nn.Module]] = {
     "encoder": VisualEncoder,
     "motion_basis": MotionBasis,
     "generator": Generator,
+    "voice_reader": VoiceReader,
     "voice_code": VoiceCode,
     "text_encoder": TextEncoder,
     "durations": DurationPredictor,
@@ -61,6 +63,7 @@ class FaceSpeak(nn.Module):
     encoder: VisualEncoder | None = None
     motion_basis: MotionBasis | None = None
     generator: Generator | None = None
+    voice_reader: VoiceReader | None = None
     voice_code: VoiceCode | None = None
     text_encoder: TextEncoder | None = None
     durations: DurationPredictor | None = None
@@ -101,12 +104,14 @@ class FaceSpeak(nn.Module):
         return _given(self.generator)(image, pyramid, source_motion, head_slot, lip_slot)
 
     def voice(self, identity: Float[Array, "b s"], *, train: bool = False) -> Float[Array, "b v"]:
-        """f_id -> voice code."""
-        return _given(self.voice_code)(identity, train=train)
+        """f_id -> the code of the voice that goes with it."""
+        return self.known_voice(_given(self.voice_reader)(identity), train=train)
 
-    def voice_coordinates(self, code: Float[Array, "b v"]) -> Float[Array, "b k"]:
-        """Voice code -> the coordinates of the known voices."""
-        return _given(self.voice_code).voice(code)
+    def known_voice(
+        self, coordinates: Float[Array, "b k"], *, train: bool = False
+    ) -> Float[Array, "b v"]:
+        """The coordinates of a voice -> its code."""
+        return _given(self.voice_code)(coordinates, train=train)
 
     def text(
         self,
@@ -154,12 +159,13 @@ class FaceSpeak(nn.Module):
         text: Float[Array, "b m c"],
         prior: Float[Array, "b m 80"],
         loudness: Float[Array, "b m"],
+        source: Float[Array, "b d"],
         lengths: Int[Array, " b"],
         *,
         train: bool = False,
     ) -> Float[Array, "b t d"]:
-        """Upsampled text and energy -> α_lip; `lengths` in video frames."""
-        return _given(self.lip_mapper)(text, prior, loudness, lengths, train=train)
+        """Upsampled text, energy and the portrait's α_lip -> α_lip; `lengths` in video frames."""
+        return _given(self.lip_mapper)(text, prior, loudness, source, lengths, train=train)
 
     def reduce(
         self, alpha_head: Float[Array, "b t d"], lengths: Int[Array, " b"]

@@ -150,10 +150,10 @@ train_all() {
   stage face
   stage sync
   stage vocoder
-  stage speech $(from face encoder motion_basis) $(from vocoder vocoder)
-  stage motion $(from face encoder motion_basis) $(from speech voice_code text_encoder)
+  stage speech $(from face encoder motion_basis voice_reader) $(from vocoder vocoder)
+  stage motion $(from face encoder motion_basis) $(from speech voice_reader voice_code text_encoder)
   stage joint $(from face encoder motion_basis generator) \
-    $(from speech voice_code text_encoder durations mel_decoder) \
+    $(from speech voice_reader voice_code text_encoder durations mel_decoder) \
     $(from motion reducer motion_prior motion_field lip_mapper) \
     $(from vocoder vocoder) $(from sync sync_expert)
 }

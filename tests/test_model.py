@@ -10,6 +10,7 @@ CONFIG = {
     "encoder": {"style": 32, "widths": (8, 8), "bottleneck": 8},
     "motion_basis": {"width": 32, "head": 4, "lip": 2, "depth": 1},
     "generator": {"widths": [8, 8], "flow_width": 8, "lip_layers": ["16b", "image"]},
+    "voice_reader": {"width": 8},
     "voice_code": {"size": 8},
     "vocoder": {"kind": "istft", "width": 8, "depth": 1},
 }

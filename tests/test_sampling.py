@@ -26,8 +26,9 @@ def machine(tmp_path_factory):
         see=bind("see"),
         render=bind("render"),
         read=bind("read"),
-        say=bind("say", "mels", steps=2),
+        say=bind("say", "mels", "guidance", steps=2),
         move=bind("move", steps=2),
+        usual=lambda: sampling._usual_voice(machine, params, 1),
         encode=lambda image: machine.apply({"params": params}, image, method="encode"),
     )
 
@@ -57,13 +58,14 @@ def test_padding_and_batching_change_nothing(machine):
     tokens = jnp.stack([np.pad(text, (0, 40 - len(text))) for text in texts])
     keys = jax.vmap(jax.random.key)(jnp.arange(2))
     reading = machine.read(face.identity, tokens, lengths)
-    both = machine.say(reading, keys, mels=4 * 24)
+    # Guidance is a difference of two such velocities, and multiplies their rounding.
+    both = machine.say(reading, keys, mels=4 * 24, guidance=0.0)
     head, lip = machine.move(face, both, keys)
 
     one = sampling.Face(*jax.tree.map(lambda x: x[:1], tuple(face)))
     reading = machine.read(one.identity, jnp.asarray(texts[0][None]), lengths[:1])
     mels = int(reading.durations.sum())
-    alone = machine.say(reading, keys[:1], mels=mels)
+    alone = machine.say(reading, keys[:1], mels=mels, guidance=0.0)
     frames = int(alone.frames[0])
     assert mels == 4 * frames
     assert int(both.frames[0]) == frames
@@ -84,3 +86,19 @@ def test_frames_are_drawn_independently(machine):
     difference = np.concatenate(parts, axis=1).astype(int) - np.asarray(whole)
     assert np.abs(difference).max() <= 1
     assert (whole[:, 0] != whole[:, 1]).any()
+
+
+def test_guidance_leads_away_from_the_usual_voice_and_leaves_that_as_it_is(machine):
+    tokens = jnp.asarray(TextFrontEnd().encode("Hello.")[None])
+    reading = machine.read(machine.see(crops(1)).identity, tokens, jnp.array([tokens.shape[1]]))
+    mels, keys = int(reading.durations.sum()), jax.random.key(0)[None]
+
+    def mel(reading, guidance):
+        return np.asarray(machine.say(reading, keys, mels=mels, guidance=guidance).mel)
+
+    usual = reading._replace(code=machine.usual())
+    np.testing.assert_allclose(mel(usual, 0.0), mel(usual, 2.0), atol=1e-5)
+    plain, led = mel(reading, 0.0), mel(reading, 1.0)
+    assert np.abs(led - plain).max() > 1e-3
+    away = np.linalg.norm(led - mel(usual, 0.0)) / np.linalg.norm(plain - mel(usual, 0.0))
+    assert away > 1.2

@@ -62,8 +62,10 @@ class LipMapper(nn.Module):
     """Upsampled text f~ (b, m, c), mel prior (b, m, 80) and energy (b, m) -> alpha_lip (b, m/4,
     lip).
 
-    `lengths` counts video frames, four mel frames each; m must be a multiple of four. Frames beyond
-    `lengths` come back as zeros. Raises ValueError for an m that is not whole video frames.
+    `source` is alpha_lip of the portrait: a mouth is a person's own in it, at rest too, and lips
+    must fit the one that the portrait has. `lengths` counts video frames, four mel frames each; m
+    must be a multiple of four. Frames beyond `lengths` come back as zeros. Raises ValueError for an
+    m that is not whole video frames.
     """
 
     lip: int = 8
@@ -85,6 +87,7 @@ class LipMapper(nn.Module):
         text: Float[Array, "b m c"],
         prior: Float[Array, "b m k"],
         loudness: Float[Array, "b m"],
+        source: Float[Array, "b {self.lip}"],
         lengths: Int[Array, " b"],
         *,
         train: bool = False,
@@ -95,6 +98,7 @@ class LipMapper(nn.Module):
         valid = layers.mask(rates.MELS_PER_FRAME * lengths, m)
         x = layers.hide(jnp.concatenate([text, prior, loudness[:, :, None]], axis=-1), valid)
         x = nn.Dense(self.width, dtype=self.dtype, name="enter")(x)
+        x = x + nn.Dense(self.width, dtype=self.dtype, name="source")(source)[:, None, :]
         x = nn.Dropout(self.dropout)(x, deterministic=not train)
         for stage in range(self.stages):
             x = MultiReceptiveField(

@@ -1,64 +1,13 @@
-"""Who speaks and what is said: the voice code out of a face, and the text encoder it colours."""
+"""The text encoder: what is said, coloured by who says it."""
 
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from facespeak_jax import layers
 from facespeak_jax.rates import MELS
-
-
-class VoiceCode(nn.Module):
-    """Identity style to a voice code: a bottleneck too narrow and noisy for the wall or the shirt.
-
-    In training the style loses `dropout` of its channels and the code, of unit variance, gains
-    noise of deviation `noise`; both come from the "dropout" stream. A corpus whose voices have
-    coordinates says what code a face ought to give: `known`.
-    """
-
-    size: int = 64
-    coordinates: int = 16  # of the known voices, for the auxiliary regression
-    dropout: float = 0.2
-    noise: float = 0.2
-    dtype: Any = jnp.float32
-
-    def setup(self) -> None:
-        self.norm = nn.LayerNorm(dtype=self.dtype)
-        self.drop = nn.Dropout(self.dropout)
-        self.bottleneck = nn.Dense(self.size, dtype=self.dtype)
-        self.unit = nn.LayerNorm(use_bias=False, use_scale=False, dtype=self.dtype)
-        self.regression = nn.Dense(self.coordinates)
-        # Without a bias `unit` would lose how far a voice is from the usual one.
-        bias = nn.initializers.normal(1.0)
-        self.embedding = nn.Dense(self.size, bias_init=bias, dtype=self.dtype)
-
-    def __call__(
-        self, identity: Float[Array, "b s"], *, train: bool = False
-    ) -> Float[Array, "b {self.size}"]:
-        x = self.drop(self.norm(identity), deterministic=not train)
-        code = self._shaken(self.unit(self.bottleneck(x)), train=train)
-        if self.is_initializing():
-            self.known(self.voice(code))
-        return code
-
-    def known(
-        self, coordinates: Float[Array, "b {self.coordinates}"], *, train: bool = False
-    ) -> Float[Array, "b {self.size}"]:
-        """The code of a voice whose coordinates are known; noisy in training as well."""
-        return self._shaken(self.unit(self.embedding(coordinates)), train=train)
-
-    def _shaken(self, code: Float[Array, "b c"], *, train: bool) -> Float[Array, "b c"]:
-        if not train:
-            return code
-        noise = jax.random.normal(self.make_rng("dropout"), code.shape, code.dtype)
-        return code + self.noise * noise
-
-    def voice(self, code: Float[Array, "b {self.size}"]) -> Float[Array, "b {self.coordinates}"]:
-        """The voice coordinates the code stands for (auxiliary: where a corpus knows them)."""
-        return self.regression(code)
 
 
 class Prenet(nn.Module):

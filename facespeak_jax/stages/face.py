@@ -18,7 +18,6 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from facespeak_jax.data.examples.face import LIP_UNITS, ROLES, FaceExamples
-from facespeak_jax.data.schema import VOICE
 from facespeak_jax.face import perceptual
 from facespeak_jax.face.convolution import halve
 from facespeak_jax.face.critic import ImageCritic
@@ -42,12 +41,10 @@ class Carry(NamedTuple):
 
 
 class Readout(nn.Module):
-    """Linear reading of what is known from α and f_id, so that they are about it; of no use later.
+    """Linear reading of what is known from α, so that it is about it; of no use later.
 
     The mouth's units are read through orthonormal directions of a fixed gain: were the gain free,
-    α_lip could be a whisper that the readout amplifies and the generator never hears. The voice is
-    read off f_id because what of a face tells its voice (sex, age, build) tells the person in any
-    clothes; walls and colours alone would tell the few people of a corpus apart.
+    α_lip could be a whisper that the readout amplifies and the generator never hears.
     """
 
     @nn.compact
@@ -55,10 +52,8 @@ class Readout(nn.Module):
         self,
         alpha_head: Float[Array, "b r d"],
         alpha_lip: Float[Array, "b r l"],
-        identity: Float[Array, "b i s"],
-    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"], Float[Array, "b i v"]]:
-        """Returns the pose, the face units (the mouth's from α_lip, others from α_head), and the
-        coordinates of the voice."""
+    ) -> tuple[Float[Array, "b r 3"], Float[Array, "b r u"]]:
+        """Returns the pose and the face units: the mouth's from α_lip, others from α_head."""
         pose = nn.Dense(3, name="pose")(alpha_head)
         upper = nn.Dense(len(LIP_UNITS), name="upper")(alpha_head)
         shape = (len(LIP_UNITS), alpha_lip.shape[-1])
@@ -66,11 +61,16 @@ class Readout(nn.Module):
         rest = self.param("rest", nn.initializers.zeros, shape[:1])  # a mouth at rest
         lips = LIP_GAIN * jnp.einsum("brl,ul->bru", alpha_lip, jnp.linalg.qr(mouth)[0])
         units = jnp.where(LIP_UNITS[None, None, :], lips + rest[None, None, :], upper)
-        return pose, units, nn.Dense(VOICE, name="voice")(identity)
+        return pose, units
 
 
 class FaceStage:
-    """See `stages.stage.Stage`. Parts: encoder, motion_basis, generator; readout stays here."""
+    """See `stages.stage.Stage`. Parts: encoder, motion_basis, generator, voice_reader, and a
+    readout that nobody else needs.
+
+    The voice is read off f_id because what of a face tells its voice (sex, age, build) tells the
+    person in any clothes; walls and colours alone would tell the few people of a corpus apart.
+    """
 
     def __init__(self, config: ConfigDict):
         self.config: Any = config
@@ -79,9 +79,10 @@ class FaceStage:
         self.encoder: Any
         self.motion_basis: Any
         self.generator: Any
-        self.encoder, self.motion_basis, self.generator = (
+        self.voice_reader: Any
+        self.encoder, self.motion_basis, self.generator, self.voice_reader = (
             part(name, self.config.model[name], dtype)
-            for name in ("encoder", "motion_basis", "generator")
+            for name in ("encoder", "motion_basis", "generator", "voice_reader")
         )
         self.readout = Readout()
         self.critic = ImageCritic(dtype=dtype, **self.weight.critic)
@@ -99,7 +100,7 @@ class FaceStage:
 
     def init(self, key: jax.Array, batch: Batch) -> Params:
         """Fresh parameters; the batch gives shapes only."""
-        keys = jax.random.split(key, 5)
+        keys = jax.random.split(key, 6)
         image = _floats(batch["source"])
         encoder = self.encoder.init(keys[0], image)["params"]
         f, pyramid = self.encoder.apply({"params": encoder}, image)
@@ -108,12 +109,13 @@ class FaceStage:
         slot = f[:, None, :]
         inputs = (image, pyramid, motion.motion, slot, slot)
         generator = self.generator.init(keys[2], *inputs)["params"]
-        found = (motion.alpha_head, motion.alpha_lip, motion.identity)
+        found = (motion.alpha_head, motion.alpha_lip)
         readout = self.readout.init(keys[3], *(x[:, None] for x in found))["params"]
         model = {
             "encoder": encoder,
             "motion_basis": basis,
             "generator": generator,
+            "voice_reader": self.voice_reader.init(keys[5], motion.identity)["params"],
             "readout": readout,
         }
         critic = {}
@@ -188,10 +190,11 @@ class FaceStage:
 
     def _readings(self, params: Params, motion: Motion, batch: Batch) -> Metrics:
         """What is known read off α and f_id; the target's own α against those that drove it."""
-        readout = {"params": params["model"]["readout"]}
+        of = {name: {"params": values} for name, values in params["model"].items()}
+        read: Any = self.readout.apply(of["readout"], motion.alpha_head, motion.alpha_lip)
+        pose, units = read
         own = motion.identity[:, jnp.array([SOURCE, IDENTITY])]  # the others only drive
-        read: Any = self.readout.apply(readout, motion.alpha_head, motion.alpha_lip, own)
-        pose, units, voice = read
+        voice = self.voice_reader.apply(of["voice_reader"], own)
         pose = _where_known(jnp.square(pose - batch["pose"] / POSE_UNIT), batch["posed"])
         units = _where_known(jnp.square(units - batch["units"] / FACE_UNIT), batch["has_units"])
         wrong = jnp.square(voice - batch["voice"][:, None]).mean(1, keepdims=True)

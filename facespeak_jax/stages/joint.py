@@ -44,6 +44,7 @@ class Seen(NamedTuple):
     alpha_head: Float[Array, "b t d"]
     alpha_lip: Float[Array, "b t l"]
     source_head: Float[Array, "b d"]
+    source_lip: Float[Array, "b l"]
     source_motion: Float[Array, "b s"]
     source_identity: Float[Array, "b s"]
     pyramid: tuple[Array, ...]
@@ -118,7 +119,8 @@ class JointStage:
             keys[2],
         )
         sound = self._stretch(said.mel, batch)
-        mapped = self.motion.lips(parts["lip_mapper"], text, sound, lengths, keys[3])
+        mouth = jax.lax.stop_gradient(seen.source_lip)
+        mapped = self.motion.lips(parts["lip_mapper"], text, sound, mouth, lengths, keys[3])
         lip, lip_metrics = self.motion.lip_loss(mapped, seen.alpha_lip[:, HISTORY:], lengths)
         # Some frames keep the encoder's own lips, or its alpha_lip would come to mean nothing.
         taught = jax.random.bernoulli(keys[4], self.weight.teacher_lips, (len(lengths), 1, 1))
@@ -173,6 +175,7 @@ class JointStage:
             put(all_of.alpha_head, motion.alpha_head[:, 1:], batch["shown"]),
             put(all_of.alpha_lip, motion.alpha_lip[:, 1:], batch["shown"]),
             motion.alpha_head[:, 0],
+            motion.alpha_lip[:, 0],
             motion.motion[:, 0],
             motion.identity[:, 0],
             pyramid,
@@ -306,7 +309,9 @@ class JointStage:
         seen, text = self._seen(parts, batch), self._text(said, batch)
         lengths = batch["frame_count"] - HISTORY
         loudness = energy(self._stretch(said.mel, batch))
-        mapped = self.motion.mapper.apply({"params": parts["lip_mapper"]}, *text, loudness, lengths)
+        mapped = self.motion.mapper.apply(
+            {"params": parts["lip_mapper"]}, *text, loudness, seen.source_lip, lengths
+        )
         code = self._code(parts, seen, batch)
         lips = self._shown(mapped, batch, HISTORY)
         render = self._render(parts, seen, self._reduced(parts, code, batch), lips, batch)

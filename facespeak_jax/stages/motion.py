@@ -44,10 +44,11 @@ class MotionStage:
         self.tables: dict[str, AlphaTable] = {}
         dtype = jnp.dtype(self.config.train.dtype)
         self.text_encoder: Any
+        self.voice_reader: Any
         self.voice_code: Any
-        self.text_encoder, self.voice_code = (
+        self.text_encoder, self.voice_reader, self.voice_code = (
             model.part(name, self.config.model[name].to_dict(), dtype)
-            for name in ("text_encoder", "voice_code")
+            for name in ("text_encoder", "voice_reader", "voice_code")
         )
         self.face: Any = model.build(
             {name: self.config.model[name].to_dict() for name in ("encoder", "motion_basis")},
@@ -76,23 +77,27 @@ class MotionStage:
         )
 
     def init(self, key: jax.Array, batch: Batch) -> Params:
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 5)
         batch = {name: x[:1] for name, x in batch.items()}
         size = self.config.model.size
         image = jnp.zeros((1, size, size, 3))
         frozen = self.face.init(keys[0], image, method=alpha_and_identity)["params"]
-        frozen["voice_code"] = self.voice_code.init(keys[1], batch["identity"])["params"]
-        code = jnp.zeros((1, self.voice_code.size))
-        frozen["text_encoder"] = self.text_encoder.init(
-            keys[2], batch["tokens"], batch["token_length"], code
-        )["params"]
+        voice, read = self.voice_reader.init_with_output(keys[1], batch["identity"])
+        code, known = self.voice_code.init_with_output(keys[4], voice)
+        of_text = self.text_encoder.init(keys[2], batch["tokens"], batch["token_length"], code)
+        frozen |= {
+            "voice_reader": read["params"],
+            "voice_code": known["params"],
+            "text_encoder": of_text["params"],
+        }
         text = self.text(frozen, batch)
         trained = self.modules.init(keys[3], text, batch["alpha"], batch["source"], batch["length"])
         return {"model": trained, "frozen": frozen}
 
     def text(self, params: Mapping[str, Any], batch: Batch) -> TextFeatures:
         """The frozen text encoder's view of each example's stretch, at 100 Hz."""
-        code = self.voice_code.apply({"params": params["voice_code"]}, batch["identity"])
+        voice = self.voice_reader.apply({"params": params["voice_reader"]}, batch["identity"])
+        code = self.voice_code.apply({"params": params["voice_code"]}, voice)
         e_t, prior = self.text_encoder.apply(
             {"params": params["text_encoder"]}, batch["tokens"], batch["token_length"], code
         )
@@ -112,7 +117,7 @@ class MotionStage:
     ) -> tuple[Float[Array, ""], Outputs]:
         trained, lengths = params["model"], batch["length"]
         sample_key, lip_key = jax.random.split(key)
-        alpha_head, alpha_lip, source = self._alphas(batch)
+        alpha_head, alpha_lip, source, mouth = self._alphas(batch)
         text = jax.lax.stop_gradient(self.text(params["frozen"], batch))
 
         ae, ae_metrics = self.modules.reducer_loss(
@@ -122,7 +127,9 @@ class MotionStage:
         sampling, sampler_metrics = self.modules.sampler_loss(
             trained, text.features, code, source, batch["has_history"], lengths, sample_key
         )
-        lips = self.modules.lips(trained["lip_mapper"], text, self.mel(batch), lengths, lip_key)
+        lips = self.modules.lips(
+            trained["lip_mapper"], text, self.mel(batch), mouth, lengths, lip_key
+        )
         lip, lip_metrics = self.modules.lip_loss(lips, alpha_lip, lengths)
         first = (step < self.config.loss.reducer_steps).astype(jnp.float32)
         total = first * self.config.loss.ae * ae + (1.0 - first) * sampling + lip
@@ -142,10 +149,13 @@ class MotionStage:
 
     def _alphas(
         self, batch: Batch
-    ) -> tuple[Float[Array, "b p d"], Float[Array, "b t l"], Float[Array, "b d"]]:
+    ) -> tuple[
+        Float[Array, "b p d"], Float[Array, "b t l"], Float[Array, "b d"], Float[Array, "b l"]
+    ]:
+        """alpha_head and alpha_lip of the stretch, and those of the source."""
         head = self.modules.reducer.head
-        alpha = batch["alpha"]
-        return alpha[..., :head], alpha[:, HISTORY:, head:], batch["source"][:, :head]
+        alpha, source = batch["alpha"], batch["source"]
+        return alpha[..., :head], alpha[:, HISTORY:, head:], source[:, :head], source[:, head:]
 
     def _code(
         self,
@@ -162,7 +172,7 @@ class MotionStage:
     ) -> tuple[Metrics, tuple[Array, Array, Array, Array]]:
         """Metrics; real and sampled alpha_head, real and mapped alpha_lip."""
         trained, lengths = params["model"], batch["length"]
-        alpha_head, alpha_lip, source = self._alphas(batch)
+        alpha_head, alpha_lip, source, mouth = self._alphas(batch)
         text = self.text(params["frozen"], batch)
         sampled = sampler.sample_motion(
             self.modules.prior,
@@ -178,7 +188,8 @@ class MotionStage:
         )
         mel = self.mel(batch)
         inputs = hearing.heard(self.config.loss.lips_hear, *text, mel, energy(mel))
-        mapped = self.modules.mapper.apply({"params": trained["lip_mapper"]}, *inputs, lengths)
+        mapper = {"params": trained["lip_mapper"]}
+        mapped = self.modules.mapper.apply(mapper, *inputs, mouth, lengths)
         code = self._code(trained, alpha_head, lengths)
         valid, head = layers.mask(lengths, sampled.shape[1]), alpha_head[:, HISTORY:]
         _, ae = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)

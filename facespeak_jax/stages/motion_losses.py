@@ -56,7 +56,7 @@ class MotionModules:
         head, lip = self.reducer.head, self.mapper.lip
         if alpha.shape[-1] != head + lip:
             raise ValueError(f"{alpha.shape[-1]} directions, but {head} of head and {lip} of lips")
-        source, now = source[:, :head], alpha[:, HISTORY:, :head]
+        mouth, source, now = source[:, head:], source[:, :head], alpha[:, HISTORY:, :head]
         mu = jnp.zeros((*now.shape[:2], self.reducer.latent))
         past, seen = mu[:, :HISTORY], jnp.ones((len(mu), HISTORY), bool)
         time, loudness = jnp.zeros(len(mu)), energy(text.prior)
@@ -67,7 +67,7 @@ class MotionModules:
             "motion_field": self.field.init(keys[2], mu, time, mu, source, past, seen, lengths)[
                 "params"
             ],
-            "lip_mapper": self.mapper.init(keys[3], *text, loudness, lengths)["params"],
+            "lip_mapper": self.mapper.init(keys[3], *text, loudness, mouth, lengths)["params"],
         }
 
     def reducer_loss(
@@ -140,17 +140,20 @@ class MotionModules:
         params: Any,
         text: TextFeatures,
         mel: Float[Array, "b m 80"],
+        source: Float[Array, "b l"],
         lengths: Int[Array, " b"],
         key: jax.Array,
     ) -> Float[Array, "b t l"]:
-        """alpha_lip in training: the energy is the real one or, for `loss.predicted_energy` of
-        them, the text's."""
+        """alpha_lip in training, given the source's.
+
+        The energy is the real one or, for `loss.predicted_energy` of them, the text's.
+        """
         drop, choice = jax.random.split(key)
         predicted = jax.random.bernoulli(choice, self.loss.predicted_energy, lengths.shape)
         loudness = jnp.where(predicted[:, None], energy(text.prior), energy(mel))
         inputs = hearing.heard(self.loss.lips_hear, *text, mel, loudness)
         return self.mapper.apply(
-            {"params": params}, *inputs, lengths, train=True, rngs={"dropout": drop}
+            {"params": params}, *inputs, source, lengths, train=True, rngs={"dropout": drop}
         )
 
     def lip_loss(

@@ -1,10 +1,9 @@
-"""The speech stage: voice code, text encoder, durations, mel decoder, given a frozen face encoder.
+"""The speech stage: voice, text encoder, durations, mel decoder, given a frozen face encoder.
 
 Durations are the corpus's own where it has them; elsewhere the monotonic alignment of the mel with
 the text encoder's prior. The text encoder sees whole sentences, the decoder a crop of each. Where
-the voice is known, a share of the sentences is said with the code of that voice instead of the
-face's: to speak in a voice and to guess it from a face are learned side by side, and a poor guess
-spoils neither.
+the voice is known, the sentence is said in it rather than in the one that is read off the face
+(`loss.told`, a share): the reader comes from the face stage, which has seen more people than speak.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from facespeak_jax.rates import HOP, MELS
 from facespeak_jax.speech import durations, mel
 from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params
 
-TRAINED = ("voice_code", "text_encoder", "durations", "mel_decoder")
+TRAINED = ("voice_reader", "voice_code", "text_encoder", "durations", "mel_decoder")
 FROZEN = ("encoder", "motion_basis")
 SAMPLING_STEPS = 8  # of the pictures, sounds and figures of an evaluation
 TEMPERATURE = 0.667
@@ -31,7 +30,7 @@ class Sentence(NamedTuple):
     """What the text and the voice say about a batch, and the sound they are compared with."""
 
     code: Float[Array, "b v"]  # of the voice it is said in
-    guess: Float[Array, "b v"]  # the face's
+    guess: Float[Array, "b k"]  # the coordinates of the voice that its face suggests
     e_t: Float[Array, "b l c"]
     prior: Float[Array, "b l 80"]
     log_d: Float[Array, "b l"]
@@ -78,10 +77,10 @@ class SpeechModules:
 
         Sentences `told` are said in their known voice, the others in the one the face suggests.
         """
-        code = guess = self.run("voice_code", parts, identity, **options)
+        voice = guess = self.run("voice_reader", parts, identity)
         if told is not None:
-            known = self.run("voice_code", parts, batch["voice"], method="known", **options)
-            code = jnp.where((told & batch["voiced"])[:, None], known, guess)
+            voice = jnp.where((told & batch["voiced"])[:, None], batch["voice"], guess)
+        code = self.run("voice_code", parts, voice, **options)
         lengths = batch["length"]
         e_t, prior = self.run("text_encoder", parts, batch["tokens"], lengths, code, **options)
         log_d = self.run("durations", parts, e_t, lengths, code, **options)
@@ -92,24 +91,18 @@ class SpeechModules:
     def terms(
         self, parts: dict[str, Any], said: Sentence, batch: Batch, key: jax.Array, options: Any
     ) -> Metrics:
-        """The five losses, unweighted."""
+        """The four losses, unweighted."""
         valid = layers.mask(batch["mel_length"], said.mel.shape[1])
         mean = durations.upsample(said.prior, said.spans, said.mel.shape[1])
         token = layers.mask(batch["length"], said.log_d.shape[1])
         wrong = jnp.square(said.log_d - durations.to_log(said.spans))
-        voice = self.run("voice_code", parts, said.code, method="voice")
-        known = self.run("voice_code", parts, batch["voice"], method="known")
-
-        def where_known(error: Float[Array, "b k"]) -> Float[Array, ""]:
-            voiced = batch["voiced"].astype(jnp.float32)
-            return (error.mean(-1) * voiced).sum() / jnp.maximum(voiced.sum(), 1.0)
-
+        missed = jnp.square(said.guess - batch["voice"]).mean(-1)
+        voiced = batch["voiced"].astype(jnp.float32)
         return {
             "prior": 0.5 * layers.masked_mean(jnp.square(said.mel - mean), valid),
             "duration": layers.masked_mean(wrong[:, :, None], token),
             "flow": self.flow_matching(parts, said, batch, key, options),
-            "voice": where_known(jnp.square(voice - batch["voice"])),
-            "guess": where_known(jnp.square(said.guess - jax.lax.stop_gradient(known))),
+            "guess": (missed * voiced).sum() / jnp.maximum(voiced.sum(), 1.0),
         }
 
     def flow_matching(
@@ -173,7 +166,7 @@ class SpeechStage:
             return self.modules.run(name, parts, *arguments)
 
         f, _ = made("encoder", batch["identity"].astype(jnp.float32) / 127.5 - 1)
-        code = made("voice_code", made("motion_basis", f).identity)
+        code = made("voice_code", made("voice_reader", made("motion_basis", f).identity))
         lengths = batch["length"]
         e_t, prior = made("text_encoder", batch["tokens"], lengths, code)
         made("durations", e_t, lengths, code)
@@ -190,7 +183,7 @@ class SpeechStage:
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: Int[Array, ""]
     ) -> tuple[Float[Array, ""], Outputs]:
-        """Weighted sum of prior, duration, flow matching, voice regression and the face's guess."""
+        """Weighted sum of prior, duration, flow matching and the face's guess of the voice."""
         del step
         weight, parts = self.config.loss, {**params["frozen"], **params["model"]}
         dropout, noise, choice = jax.random.split(key, 3)

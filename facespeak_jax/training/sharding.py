@@ -14,9 +14,9 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from facespeak_jax.errors import FaceSpeakError
+from facespeak_jax.training.placement import BATCH
 
 AXES = ("data", "fsdp", "tensor")
-BATCH = ("data", "fsdp")  # the axes a batch is split over
 AnyMesh = Mesh | AbstractMesh
 MIN_SIZE = 2**14  # arrays with fewer elements are not worth splitting
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from facespeak_jax.stages.stage import Adversarial, Batch, Metrics, Params, Stage
-from facespeak_jax.training import metrics, state
+from facespeak_jax.training import metrics, placement, state
 from facespeak_jax.training.metrics import Accumulator
 from facespeak_jax.training.state import TrainState
 
@@ -30,7 +31,8 @@ def gradients(
 
     if remat:
         loss = jax.checkpoint(loss, policy=_products)
-    (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(params["model"])
+    with nn.intercept_methods(placement.kept):
+        (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(params["model"])
     found = {"loss": value, **outputs.metrics}
     if not (isinstance(stage, Adversarial) and params.get("critic")):
         return {"model": grads}, found
@@ -39,7 +41,9 @@ def gradients(
     def critic_loss(critic: Any):
         return stage.critic_loss(params | {"critic": critic}, carry, batch, critic_key, step)
 
-    (value, more), critic_grads = jax.value_and_grad(critic_loss, has_aux=True)(params["critic"])
+    with nn.intercept_methods(placement.kept):
+        judged = jax.value_and_grad(critic_loss, has_aux=True)(params["critic"])
+    (value, more), critic_grads = judged
     return {"model": grads, "critic": critic_grads}, {**found, "critic_loss": value, **more}
 
 

@@ -28,7 +28,7 @@ def test_absent_parts_are_said_and_the_rest_measured(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "face encoding" in printed
     assert "vocoder |" not in printed
-    assert "lack them: voice_code, text_encoder" in printed
+    assert "lack them: voice_reader, voice_code, text_encoder" in printed
 
 
 def test_a_config_stands_in_for_weights(capsys):

@@ -242,7 +242,10 @@ def test_lite_is_at_most_four_million_parameters_with_the_mapper():
             KEY, mu, jnp.zeros(1), mu, source, past, jnp.ones((1, 8), bool), lengths,
         ),
         jax.eval_shape(NoiseReducer().init, KEY, noise(5, 1, frames, HEAD), lengths),
-        jax.eval_shape(LipMapper().init, KEY, text, noise(6, 1, 32, 80), noise(7, 1, 32), lengths),
+        jax.eval_shape(
+            LipMapper().init,
+            KEY, text, noise(6, 1, 32, 80), noise(7, 1, 32), noise(8, 1, 8), lengths,
+        ),
     ]  # fmt: skip
     sizes = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in trees]
     assert sum(sizes) <= 4_000_000

@@ -15,6 +15,7 @@ TRAINED = {
     "encoder",
     "motion_basis",
     "generator",
+    "voice_reader",
     "voice_code",
     "text_encoder",
     "durations",

@@ -21,6 +21,7 @@ CONFIG = ConfigDict(
             "mel_std": 2.0,
             "encoder": {"style": STYLE, "widths": (8, 8), "bottleneck": 8},
             "motion_basis": {"width": STYLE, "head": 6, "lip": 3, "depth": 1},
+            "voice_reader": {"width": 8},
             "voice_code": {"size": 8},
             "text_encoder": {"symbols": len(SYMBOLS), "width": 16, "depth": 1, "prenet": 1},
             "reducer": {"head": 6, "latent": 2, "width": 16, "depth": 1},
@@ -173,12 +174,12 @@ def test_a_head_that_is_told_nothing(prepared):
     stage, params, batch, _, _ = prepared
     text = stage.text(params["frozen"], batch)
     other = jax.tree.map(lambda x: x + 1.0, text)
-    mel_of = stage.mel(batch)
+    mel_of, mouth = stage.mel(batch), batch["source"][:, -3:]
 
     @jax.jit
     def lips(text):
         trained = params["model"]["lip_mapper"]
-        return modules.lips(trained, text, mel_of, batch["length"], KEY)
+        return modules.lips(trained, text, mel_of, mouth, batch["length"], KEY)
 
     np.testing.assert_array_equal(lips(text), lips(other))
     assert not bool(modules.head_text(text.features).any())

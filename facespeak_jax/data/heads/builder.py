@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, ClassVar
@@ -85,50 +85,17 @@ class Corpus:
 Maker = Callable[[Corpus, epath.Path], None]  # makes what is missing in a work folder
 
 
-class Heads(records.ClipBuilder):
-    """The tensorflow-datasets builder of a corpus whose finished clips lie in `workplace`."""
-
-    name = "heads"
-
-    def __init__(self, corpus: Corpus, workplace: epath.Path, data_dir: str):
-        self._corpus, self._workplace = corpus, workplace
-        super().__init__(data_dir=data_dir, file_format="array_record")
-
-    def clips(self) -> Mapping[str, Iterable[schema.Clip]]:
-        """The clips of each split in the order of people."""
-        return {split: self._finished(split) for split in records.SPLITS}
-
-    def _finished(self, split: str) -> Iterator[schema.Clip]:
-        for person in self._corpus.people_of(split):
-            for index in range(self._corpus.clips):
-                yield _read(_place(self._workplace, person, index))
-
-
-def prepare(
-    people: int,
-    clips: int,
-    size: int,
-    out: epath.PathLike,
-    seed: int,
-    workers: int = 2,
-    make: Maker | None = None,
-) -> epath.Path:
-    """Make a corpus in `out` (as `out/heads/1.0.0`) and return that directory.
+def prepare(corpus: Corpus, out: epath.PathLike, make: Maker) -> epath.Path:
+    """Make a corpus in `out` (as `out/<name>/1.0.0`) and return that directory.
 
     Each finished clip is kept in a work folder beside it until all are there, so that the same
-    call continues where an interrupted one stopped; the same arguments give the same bytes. The
-    clips are made by `workers` processes, with a progress bar on stderr, or as `make` does it.
-    Raises AssetMissing, TooFewPeople, DataExists.
+    call continues where an interrupted one stopped; the same corpus gives the same bytes, however
+    `make` goes about it. `out` may be in a bucket. Raises AssetMissing, DataExists.
     """
-    return build(Corpus(people, clips, size, seed), Heads, out, make or by_processes(workers))
-
-
-def build(corpus: Corpus, kind: "type[Heads]", out: epath.PathLike, make: Maker) -> epath.Path:
-    """What `prepare` says, for any kind of corpus; `out` may be in a bucket."""
     for name in assets.ASSETS:
         assets.resolve(name)  # once here, not by each worker
     root = epath.Path(out)
-    target = root / corpus.name / str(kind.VERSION)
+    target = root / corpus.name / str(records.ClipBuilder.VERSION)
     if target.exists():
         raise records.DataExists(f"{target} holds clips already; remove it or write elsewhere")
     sizes = f"{corpus.people}x{corpus.clips}-{corpus.size}-{corpus.seed}"
@@ -136,23 +103,25 @@ def build(corpus: Corpus, kind: "type[Heads]", out: epath.PathLike, make: Maker)
     workplace.mkdir(parents=True, exist_ok=True)
     make(corpus, workplace)
     tfds.disable_progress_bar()  # the clips had one; what is left takes seconds
+    clips = {split: _finished(corpus, workplace, split) for split in records.SPLITS}
     if not _in_bucket(root):
-        _write(kind(corpus, workplace, os.fspath(root)))
+        records.write(os.fspath(root), clips, name=corpus.name)
     else:  # ArrayRecords can be written to disks only
         with tempfile.TemporaryDirectory() as here:
-            _copy(_write(kind(corpus, workplace, here)), target)
+            _copy(records.write(here, clips, name=corpus.name), target)
     workplace.rmtree()
     return target
 
 
+def _finished(corpus: Corpus, workplace: epath.Path, split: str) -> Iterator[schema.Clip]:
+    """The clips of a split in the order of people."""
+    for person in corpus.people_of(split):
+        for index in range(corpus.clips):
+            yield _read(_place(workplace, person, index))
+
+
 def _in_bucket(path: epath.Path) -> bool:
     return "://" in os.fspath(path)
-
-
-def _write(builder: "Heads") -> epath.Path:
-    builder.download_and_prepare()
-    records.index(builder.data_path)
-    return epath.Path(builder.data_path)
 
 
 def _copy(source: epath.Path, target: epath.Path) -> None:
@@ -170,8 +139,7 @@ def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schem
     size. Raises AssetMissing, TooLong and the errors of the text front end.
     """
     identity, voice = who(seed, person)
-    phonemes = TextFrontEnd().phonemize(text)
-    speech = _neural_voice().synthesize(phonemes, voice.style, voice.speed)
+    phonemes, speech = say(text, voice)
     motion = perform((seed, person, index), phonemes, speech.durations, speech.wave)
     units = np.clip(viseme_units(phonemes, speech.durations) + motion.units, 0, 1)
     renderer = HeadRenderer(identity, draw_scene(number(seed, person, index)), size)
@@ -180,20 +148,29 @@ def make_clip(seed: int, person: int, index: int, size: int, text: str) -> schem
     return schema.Clip(
         clip_id=f"{speaker}-{index:03d}",
         speaker=speaker,
-        text=text,
-        phonemes=" ".join("_" if symbol == " " else symbol for symbol in phonemes),
         pose=motion.pose,
         units=units,
         voice=voice.coordinates,
-        **_sound(speech),
+        **heard(text, phonemes, speech),
         **filmed(renderer, motion, units),
         **crossed(renderer, motion, units, len(units) // _CROSSED_EVERY, rng),
     )
 
 
-def _sound(speech: Speech) -> dict:
-    audio = np.rint(np.clip(speech.wave, -1, 1) * 32767).astype(np.int16)
-    return {"audio": audio, "durations": speech.durations}
+def say(text: str, voice: Voice) -> tuple[list[str], Speech]:
+    """The phonemes of a text, and how it sounds in a voice."""
+    phonemes = TextFrontEnd().phonemize(text)
+    return phonemes, _neural_voice().synthesize(phonemes, voice.style, voice.speed)
+
+
+def heard(text: str, phonemes: list[str], speech: Speech) -> dict[str, Any]:
+    """What is said and how it sounds, as fields of a clip."""
+    return {
+        "text": text,
+        "phonemes": " ".join("_" if symbol == " " else symbol for symbol in phonemes),
+        "audio": np.rint(np.clip(speech.wave, -1, 1) * 32767).astype(np.int16),
+        "durations": speech.durations,
+    }
 
 
 def filmed(renderer: HeadRenderer, motion: Performance, units: np.ndarray) -> dict[str, Any]:
@@ -257,7 +234,7 @@ def _sentences(split: str, seed: int) -> list[str]:
 
 
 def by_processes(workers: int) -> Maker:
-    """Clips are made by so many processes of this machine."""
+    """Clips are made by so many processes of this machine, with a progress bar on stderr."""
     return lambda corpus, workplace: _make_all(corpus, workplace, workers)
 
 

@@ -7,21 +7,10 @@ one costs a fraction of a clip of `heads`. For the face stage; there is nothing 
 from typing import ClassVar
 
 import numpy as np
-from etils import epath
 
 from facespeak_jax.data import schema
 from facespeak_jax.data.heads.appearance import draw_scene
-from facespeak_jax.data.heads.builder import (
-    Corpus,
-    Heads,
-    Maker,
-    build,
-    by_processes,
-    crossed,
-    filmed,
-    number,
-    who,
-)
+from facespeak_jax.data.heads.builder import Corpus, crossed, filmed, number, who
 from facespeak_jax.data.heads.performance import Performance, perform
 from facespeak_jax.data.heads.render import HeadRenderer
 from facespeak_jax.data.heads.visemes import viseme_units
@@ -43,26 +32,6 @@ class Faces(Corpus):
     def clip(self, person: int, index: int) -> schema.Clip:
         """One clip of the corpus: the same arguments always give the same bytes."""
         return make_face(self.seed, person, index, self.size, self.text(person, index))
-
-
-class FacesBuilder(Heads):
-    """The tensorflow-datasets builder of such a corpus."""
-
-    name = "faces"
-
-
-def prepare(
-    people: int,
-    clips: int,
-    size: int,
-    out: epath.PathLike,
-    seed: int,
-    workers: int = 2,
-    make: Maker | None = None,
-) -> epath.Path:
-    """Make such a corpus in `out` (as `out/faces/1.0.0`); see `builder.prepare`."""
-    corpus = Faces(people, clips, size, seed)
-    return build(corpus, FacesBuilder, out, make or by_processes(workers))
 
 
 def make_face(seed: int, person: int, index: int, size: int, text: str) -> schema.Clip:

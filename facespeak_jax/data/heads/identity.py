@@ -80,10 +80,27 @@ _CALM = {
     "forehead_bulge": 0.5,
     "temple": 0.6,
     "eye_spacing": 0.5,
-    "eye_size": 0.6,
+    "eye_size": 0.8,
     "mouth_height": 0.5,
     "nose_depth": 0.6,
     "head_angle": 0.5,
+}
+# Where a slider's draw is centred, other than at 0: off the mesh's scowl, …
+_SETTLED = {"mouth_angles": 0.35, "eye_open": 0.3, "brow_angle": 0.3}
+# … and by so much for what the person is: −1 a woman … 1 a man, −1 thin … 1 heavy, −1 fine … 1
+# coarse.
+_LEAN: dict[str, dict[str, float]] = {
+    "jaw_width": {"gender": 0.5, "coarseness": 1.0},
+    "chin_bones": {"gender": 0.4, "coarseness": 0.8},
+    "brow_ridge": {"gender": 0.5, "coarseness": 0.8},
+    "nose_width": {"coarseness": 1.3},
+    "nose_volume": {"coarseness": 1.2},
+    "nostrils": {"coarseness": 0.7},
+    "eye_size": {"gender": -0.3, "coarseness": -1.2},
+    "head_fat": {"weight": 1.0},
+    "cheeks": {"weight": 1.0},
+    "neck_double": {"weight": 1.0},
+    "neck_width": {"gender": 0.4, "weight": 0.8},
 }
 _SHAPES = ("oval", "round", "rectangular", "square", "triangular", "invertedtriangular", "diamond")
 _RACES = ("african", "asian", "caucasian")
@@ -136,6 +153,7 @@ class Identity:
     gender: float  # 0 female … 1 male
     age: float  # years
     weight: float  # −1 thin … 1 heavy
+    coarseness: float  # −1 fine … 1 coarse features
     ethnicity: tuple[float, float, float]  # african, asian, caucasian; sum 1
     sliders: dict[str, float]
     shape: str
@@ -179,6 +197,7 @@ class Identity:
             "gender": 2 * self.gender - 1,
             "age": (self.age - 49) / 31,
             "weight": self.weight,
+            "coarseness": self.coarseness,
             "skin": 2 * self.darkness - 1,
             "head_width": self.sliders["head_width"],
             "head_height": self.sliders["head_height"],
@@ -212,13 +231,15 @@ def draw_identity(seed: int) -> Identity:
     skin = _skin(rng, darkness)
     lip_depth = rng.uniform(0.25, 0.6) + (0.0 if male else rng.choice([0.0, 0.35]))
     brows = np.array(colour) * rng.uniform(0.55, 0.9)
+    weight, coarseness = np.clip([0.1, 0] + 0.45 * rng.standard_normal(2), -1, 1).tolist()
     return Identity(
         seed=seed,
         gender=gender,
         age=age,
-        weight=float(np.clip(0.45 * rng.standard_normal() + 0.1, -1, 1)),
+        weight=weight,
+        coarseness=coarseness,
         ethnicity=triple(ethnicity),
-        sliders=_sliders(rng, gender),
+        sliders=_sliders(rng, 2 * gender - 1, weight, coarseness),
         shape=str(rng.choice(_SHAPES)),
         shape_strength=float(rng.uniform(0.1, 0.5)),
         skin=triple(skin),
@@ -227,7 +248,7 @@ def draw_identity(seed: int) -> Identity:
         freckles=float(max(0.0, rng.uniform(-1.2, 1))) * (1 - darkness),
         lips=_lips(rng, skin, lip_depth),
         brow_colour=triple(np.clip(brows, 18, 150)),
-        brow_thickness=float(np.clip(rng.uniform(0.2, 0.8) + (0.2 if male else -0.15), 0, 1)),
+        brow_thickness=_brow_thickness(rng, male, coarseness),
         brow_arch=float(rng.uniform(0, 1)),
         iris=_iris(rng, ethnicity),
         hair_style=style,
@@ -242,21 +263,27 @@ def draw_identity(seed: int) -> Identity:
     )
 
 
-def _sliders(rng: np.random.Generator, gender: float) -> dict[str, float]:
-    """Every slider: a clipped normal draw; a few lean with the gender or off the mesh's scowl."""
-    settled = {"mouth_angles": 0.35, "eye_open": 0.3, "brow_angle": 0.3}
-    lean = {
-        "jaw_width": 0.5,
-        "chin_bones": 0.4,
-        "brow_ridge": 0.5,
-        "neck_width": 0.4,
-        "eye_size": -0.3,
-    }
+def _sliders(
+    rng: np.random.Generator, gender: float, weight: float, coarseness: float
+) -> dict[str, float]:
+    """Every slider: a clipped normal draw about where the person's gender, weight and coarseness
+    put it, so that these show in many places of a face at once."""
     drawn = {}
     for name in SLIDERS:
-        middle = settled.get(name, 0.0) + lean.get(name, 0.0) * (2 * gender - 1)
-        drawn[name] = float(np.clip(middle + 0.45 * rng.standard_normal(), -1, 1))
+        lean = _LEAN.get(name, {})
+        middle = _SETTLED.get(name, 0.0) + sum(
+            share * {"gender": gender, "weight": weight, "coarseness": coarseness}[cause]
+            for cause, share in lean.items()
+        )
+        # What is explained by a cause varies less by itself.
+        own = 0.45 if "weight" not in lean and "coarseness" not in lean else 0.25
+        drawn[name] = float(np.clip(middle + own * rng.standard_normal(), -1, 1))
     return drawn
+
+
+def _brow_thickness(rng: np.random.Generator, male: bool, coarseness: float) -> float:
+    middle = 0.5 + 0.3 * coarseness + (0.2 if male else -0.15)
+    return float(np.clip(middle + rng.uniform(-0.2, 0.2), 0, 1))
 
 
 def _skin(rng: np.random.Generator, darkness: float) -> np.ndarray:

@@ -54,8 +54,8 @@ _MEN = (
 # Age, build and coarseness of features; each of about unit deviation among people.
 _AXES: tuple[dict[str, float], ...] = (
     {"age": 2.0},
-    {"weight": 1.6, "head_width": 1.4},
-    {"jaw": 1.3, "nose_width": 1.0, "eye_size": -1.3},
+    {"weight": 2.2},
+    {"coarseness": 2.2},
 )
 _REACH = 0.45  # how far from its place a voice is heard
 _REDUCED = {"AH0": "ə", "ER0": "əɹ"}

@@ -153,7 +153,7 @@ class Machine:
         """Head motion and lips of a speech, without its padding."""
         keys = jax.vmap(jax.random.fold_in, (0, None))(jax.random.key(seed)[None], 1)
         manner = self.manner
-        lip = self._timed("lips", self._lips, speech, hears=manner.lips_hear)
+        lip = self._timed("lips", self._lips, face, speech, hears=manner.lips_hear)
         options = {"steps": manner.motion_steps, "hears": manner.head_hears}
         head = self._timed("motion", self._heads, face, speech, keys, **options)
         frames = int(speech.frames[0])
@@ -324,12 +324,15 @@ def _reduce(
 def _lips(
     machine: model.FaceSpeak,
     params: sampling.Params,
+    face: sampling.Face,
     speech: sampling.Speech,
     *,
     hears: tuple[str, ...],
 ) -> Float[Array, "b t d"]:
     inputs = hearing.heard(hears, speech.features, speech.prior, speech.mel, energy(speech.mel))
-    lips: Any = machine.apply({"params": params}, *inputs, speech.frames, method="lips")
+    lips: Any = machine.apply(
+        {"params": params}, *inputs, face.alpha_lip, speech.frames, method="lips"
+    )
     return lips
 
 

@@ -70,7 +70,6 @@ def _everything(
     slot = motion.identity[:, None, :]
     machine.render(image, pyramid, motion.motion, slot, slot)
     code = machine.voice(motion.identity)
-    machine.voice_coordinates(code)
     features, prior = machine.text(tokens, lengths, code)
     machine.log_durations(features, lengths, code)
     spans = jnp.full(tokens.shape, _MELS // tokens.shape[1], jnp.int32)
@@ -80,7 +79,7 @@ def _everything(
     frames = mels // MELS_PER_FRAME
     machine.mel_velocity(prior, jnp.zeros(len(tokens)), text, code, mels)
     machine.vocode(prior, mels)
-    machine.lips(features, prior, energy(prior), frames)
+    machine.lips(features, prior, energy(prior), motion.alpha_lip, frames)
     heads = jnp.repeat(motion.alpha_head[:, None], _MELS // MELS_PER_FRAME, axis=1)
     codes = machine.reduce(heads, frames)
     machine.restore(codes, frames)

@@ -3,6 +3,7 @@
 import pytest
 
 from facespeak_jax.data import assets
+from facespeak_jax.data.heads import builder
 from facespeak_jax.data.heads.mesh import HeadMesh, load_mesh
 
 
@@ -32,3 +33,15 @@ def kokoro() -> None:
 @pytest.fixture(scope="session")
 def wordnet() -> None:
     _at_hand("wordnet")
+
+
+@pytest.fixture
+def made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Corpora are made by this process, of whatever assets are there."""
+
+    def make(corpus, workplace, workers):
+        for person, index in builder.missing(corpus, workplace):
+            builder.make_one(corpus, workplace, person, index)
+
+    monkeypatch.setattr(builder, "_make_all", make)
+    monkeypatch.setattr(builder.assets, "ASSETS", {})

@@ -7,7 +7,13 @@ from etils import epath
 
 from facespeak_jax.data import records, schema
 from facespeak_jax.data.heads import builder as module
-from facespeak_jax.data.heads.builder import Corpus, TooFewPeople, make_clip, prepare
+from facespeak_jax.data.heads.builder import (
+    Corpus,
+    TooFewPeople,
+    by_processes,
+    make_clip,
+    prepare,
+)
 from facespeak_jax.data.heads.voice import Speech
 
 
@@ -90,18 +96,17 @@ def test_lips_close_in_the_picture_and_crossed_frames_have_the_other_mouth(quick
         if symbol in ("P", "B", "M"):
             first, last = (end - length) // 4, -(-end // 4)
             assert clip.lip_opening[max(first - 1, 0) : last + 1].min() < 0.02
-    assert clip.lip_opening.max() > 0.15
+    assert clip.lip_opening.max() > 0.12
 
 
 def test_the_seed_gives_the_bytes_and_an_interruption_changes_nothing(quick, tmp_path, monkeypatch):
-    def make_here(corpus, workplace, workers):
+    def make_here(corpus, workplace):
         for person in range(corpus.people):
             for index in range(corpus.clips):
                 if not module._place(workplace, person, index).exists():
                     module.make_one(corpus, workplace, person, index)
 
     monkeypatch.setattr(Corpus, "text", lambda corpus, person, index: f"Bob is {person}.")
-    monkeypatch.setattr(module, "_make_all", make_here)
     monkeypatch.delitem(module.assets.ASSETS, "wordnet")  # of which nothing is said here
     digests = []
     for name in ("straight", "resumed"):
@@ -110,7 +115,7 @@ def test_the_seed_gives_the_bytes_and_an_interruption_changes_nothing(quick, tmp
             workplace = epath.Path(out) / ".heads-3x1-24-9"
             workplace.mkdir(parents=True)
             module.make_one(Corpus(3, 1, 24, 9), workplace, 1, 0)
-        directory = prepare(3, 1, 24, out, 9)
+        directory = prepare(Corpus(3, 1, 24, 9), out, make_here)
         files = sorted(path for path in directory.iterdir() if "array_record" in path.name)
         digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
         assert not list(out.glob(".heads*"))
@@ -118,11 +123,11 @@ def test_the_seed_gives_the_bytes_and_an_interruption_changes_nothing(quick, tmp
     clips = records.open_split(tmp_path / "straight", "validation")
     assert clips[0].speaker == "heads-9-00001"
     with pytest.raises(records.DataExists):
-        prepare(3, 1, 24, tmp_path / "straight", 9)
+        prepare(Corpus(3, 1, 24, 9), tmp_path / "straight", make_here)
 
 
 @pytest.mark.slow
 def test_two_processes_make_what_one_makes(tmp_path, mesh, kokoro, wordnet):
-    directory = prepare(3, 1, 24, tmp_path, 1, workers=2)
+    directory = prepare(Corpus(3, 1, 24, 1), tmp_path, by_processes(2))
     made = records.open_split(directory, "test")[0]
     assert same(made, Corpus(3, 1, 24, 1).clip(2, 0))

@@ -64,13 +64,7 @@ def test_a_mimed_sentence_has_whole_frames_and_sound_where_sounds_are(phonemes):
         assert bool(mimed.wave[end - length : end].any()) != silent
 
 
-def test_the_command_makes_what_the_face_stage_reads(said, tmp_path, monkeypatch, capsys):
-    def make_here(corpus, workplace, workers):
-        for person in range(corpus.people):
-            builder.make_one(corpus, workplace, person, 0)
-
-    monkeypatch.setattr(builder, "_make_all", make_here)
-    monkeypatch.setattr(builder.assets, "ASSETS", {})
+def test_the_command_makes_what_the_face_stage_reads(said, made_here, tmp_path, capsys):
     given = ["--people", "3", "--clips", "1", "--size", "24", "--out", str(tmp_path)]
     assert cli.main(["prepare", "faces", *given]) == 0
     assert "faces/1.0.0" in capsys.readouterr().out

@@ -54,6 +54,20 @@ def test_hair_greys_with_age():
     assert np.mean(np.array(grey)[ages > 65]) > np.mean(np.array(grey)[ages < 40]) + 0.4
 
 
+def test_build_and_coarseness_show_in_many_places_at_once():
+    people = [draw_identity(seed) for seed in range(300)]
+    for cause, places in {
+        "weight": ("head_fat", "cheeks", "neck_double", "neck_width"),
+        "coarseness": ("jaw_width", "nose_width", "nose_volume", "brow_ridge"),
+    }.items():
+        value = np.array([getattr(person, cause) for person in people])
+        shown = np.mean([[person.sliders[name] for name in places] for person in people], axis=1)
+        # The voice depends on both: what a face does not show, nobody can read off it.
+        assert np.corrcoef(value, shown)[0, 1] > 0.75
+    apart = np.corrcoef([p.weight for p in people], [p.coarseness for p in people])[0, 1]
+    assert abs(apart) < 5 / np.sqrt(300)
+
+
 def test_every_slider_moves_the_head(mesh):
     for pair in SLIDERS.values():
         for target in pair:

@@ -1,0 +1,43 @@
+"""Where activations live on a mesh: with the devices that hold their examples.
+
+The compiler would decide it by itself, but where parameters are split over two axes of a mesh
+beside the batch's own, XLA (jax 0.10) loses its way between shardings: some gradients come out
+wrong by as much as their own size (tests/training/test_placement.py). So it is told at the door of
+every module.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax.sharding import PartitionSpec as P
+
+BATCH = ("data", "fsdp")  # the axes of a mesh that examples are split over
+
+
+def by_example(x: Any) -> Any:
+    """An array with its first axis split over the data-like axes of the mesh, where it has them.
+
+    Examples come first, and frames of a clip may be folded in behind them: those of a single clip
+    are split, too. An axis that does not split evenly is left to the compiler, and so is what is no
+    array.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if not isinstance(x, jax.Array) or not x.ndim or not set(BATCH) <= set(mesh.axis_names):
+        return x
+    ways = math.prod(mesh.shape[axis] for axis in BATCH)
+    return x if x.shape[0] % ways else jax.lax.with_sharding_constraint(x, P(BATCH))
+
+
+def kept(
+    call: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    context: nn.module.InterceptorContext,
+) -> Any:
+    """For `nn.intercept_methods`: what goes into a module and comes out stays with its examples."""
+    if context.method_name != "__call__":
+        return call(*arguments, **options)
+    return jax.tree.map(by_example, call(*jax.tree.map(by_example, arguments), **options))
