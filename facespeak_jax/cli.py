@@ -99,8 +99,13 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     grid.add_argument("--source", required=True, metavar="DIR", help="with folders s1, s2, …")
     grid.set_defaults(run=_prepare_grid)
 
-    for corpus in (heads, faces, voices, manifest, grid):
-        corpus.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
+    librispeech = corpora.add_parser("librispeech", help="LibriSpeech, for the vocoder stage")
+    librispeech.set_defaults(run=_prepare_librispeech)
+    librispeech.add_argument("--source", required=True, metavar="DIR", help="with its recordings")
+
+    for filmed in (heads, faces, voices, manifest, grid):
+        filmed.add_argument("--size", type=int, default=128, help="pixels of a frame's side")
+    for corpus in (heads, faces, voices, manifest, grid, librispeech):
         corpus.add_argument("--out", required=True, metavar="DIR")
         corpus.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
@@ -197,13 +202,24 @@ def _generated(
 def _prepare_manifest(manifest: str, size: int, workers: int, out: str) -> Any:
     module = _needing("corpus", "facespeak_jax.data.manifest")
     entries = module.read(manifest)
-    return _report(module.build(entries, out, name="manifest", size=size, workers=workers))
+    return _report(
+        module.build(entries, out, name="manifest", make=module.filmed(size), workers=workers)
+    )
 
 
 def _prepare_grid(source: str, size: int, workers: int, out: str) -> Any:
     module = _needing("corpus", "facespeak_jax.data.manifest")
     entries = _needing("corpus", "facespeak_jax.data.grid").entries(source)
-    return _report(module.build(entries, out, name="grid", size=size, workers=workers))
+    return _report(
+        module.build(entries, out, name="grid", make=module.filmed(size), workers=workers)
+    )
+
+
+def _prepare_librispeech(source: str, workers: int, out: str) -> Any:
+    module = _needing("corpus", "facespeak_jax.data.librispeech")
+    build = _needing("corpus", "facespeak_jax.data.manifest").build
+    entries = module.entries(source)
+    return _report(build(entries, out, name="librispeech", make=module.hear, workers=workers))
 
 
 def _evaluate(**options: Any) -> Any:

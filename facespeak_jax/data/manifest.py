@@ -8,12 +8,13 @@ unread.
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,9 @@ class Entry(NamedTuple):
     speaker: str
     clip_id: str
     split: str
+
+
+Maker = Callable[[Entry], Clip | str]
 
 
 class Report(NamedTuple):
@@ -67,7 +71,7 @@ def read(manifest: str | os.PathLike) -> list[Entry]:
     named = [entry for entry in entries if entry.split]
     if not entries or 0 < len(named) < len(entries):
         raise BadManifest(f"{path}: name a `split` on every line or on none, of at least one line.")
-    return entries if named else _split(entries)
+    return entries if named else by_speaker(entries)
 
 
 def _entry(path: Path, number: int, line: str) -> Entry:
@@ -95,9 +99,9 @@ def _entry(path: Path, number: int, line: str) -> Entry:
     )
 
 
-def _split(entries: list[Entry]) -> list[Entry]:
-    """Holds out HELD_OUT of the speakers, chosen by a hash of their names, for each of the two
-    other splits; below three speakers everything is for training."""
+def by_speaker(entries: list[Entry]) -> list[Entry]:
+    """The entries with splits: HELD_OUT of the speakers, chosen by a hash of their names, for each
+    of the two smaller ones; below three speakers everything is for training."""
     names = {entry.speaker for entry in entries}
     order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     held = max(1, round(HELD_OUT * len(order))) if len(order) >= 3 else 0
@@ -113,20 +117,20 @@ def build(
     out: str | os.PathLike,
     *,
     name: str,
-    size: int,
+    make: Maker,
     workers: int,
 ) -> Report:
-    """Prepares every video and writes `<out>/<name>/1.0.0`; reasons go to `<out>/rejected.jsonl`.
+    """Prepares every file and writes `<out>/<name>/1.0.0`; reasons go to `<out>/rejected.jsonl`.
 
     Args:
       entries: what to prepare.
       out: the directory, made if need be.
       name: of the corpus.
-      size: pixels of a frame's side.
+      make: an entry's clip or the reason why there can be none; run in other processes.
       workers: processes.
 
     Raises:
-      NothingPrepared: every video was rejected. DataExists: there are records already.
+      NothingPrepared: every file was rejected. DataExists: there are records already.
     """
     entries = list(entries)
     Path(out).mkdir(parents=True, exist_ok=True)
@@ -135,11 +139,11 @@ def build(
         context = multiprocessing.get_context("spawn")
         pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
         stack.enter_context(pool)
-        bar = stack.enter_context(tqdm.tqdm(total=len(entries), desc="videos", unit="clip"))
+        bar = stack.enter_context(tqdm.tqdm(total=len(entries), desc=name, unit="clip"))
         log = stack.enter_context((Path(out) / REJECTED).open("w", encoding="utf-8"))
 
         def clips(split: str) -> Iterator[Clip]:
-            for entry, result in _prepared(pool, [e for e in entries if e.split == split], size):
+            for entry, result in _prepared(pool, [e for e in entries if e.split == split], make):
                 bar.update()
                 counts[type(result).__name__] += 1
                 if isinstance(result, Clip):
@@ -150,7 +154,7 @@ def build(
         kept = {split: made for split in records.SPLITS if (made := _unless_empty(clips(split)))}
         if not kept:
             raise NothingPrepared(
-                f"None of the {len(entries)} videos could be used; {Path(out) / REJECTED} says why."
+                f"None of the {len(entries)} files could be used; {Path(out) / REJECTED} says why."
             )
         directory = records.write(os.fspath(out), kept, name=name)
     return Report(Path(directory), counts["Clip"], counts["str"])
@@ -163,12 +167,12 @@ def _unless_empty(clips: Iterator[Clip]) -> Iterator[Clip] | None:
 
 
 def _prepared(
-    pool: concurrent.futures.Executor, entries: list[Entry], size: int
+    pool: concurrent.futures.Executor, entries: list[Entry], make: Maker
 ) -> Iterator[tuple[Entry, Clip | str]]:
     """Results in the order of the entries, with a bounded number of clips in flight."""
     waiting: collections.deque = collections.deque()
     for entry in entries:
-        waiting.append((entry, pool.submit(prepare_entry, entry, size)))
+        waiting.append((entry, pool.submit(make, entry)))
         if len(waiting) > 64:
             first, future = waiting.popleft()
             yield first, future.result()
@@ -176,8 +180,12 @@ def _prepared(
         yield first, future.result()
 
 
-def prepare_entry(entry: Entry, size: int) -> Clip | str:
-    """One entry becomes a clip, or the reason why it can't: the step a Beam pipeline maps."""
+def filmed(size: int) -> Maker:
+    """Videos become clips of size × size frames: the step a Beam pipeline maps."""
+    return functools.partial(_prepare_entry, size=size)
+
+
+def _prepare_entry(entry: Entry, size: int) -> Clip | str:
     try:
         return prepare(
             entry.video,

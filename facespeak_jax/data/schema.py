@@ -1,7 +1,8 @@
 """The one record every corpus is stored as: a clip of one person speaking one sentence.
 
-Unknown ground truth is a zero-length array, never a made-up value. Lengths are tied together by the
-rates: T video frames are M = 4·T mel frames and 640·T audio samples.
+Unknown ground truth is a zero-length array, never a made-up value; a recording that nobody filmed
+has no frames. Lengths are tied together by the rates: T video frames are M = 4·T mel frames and
+640·T audio samples.
 """
 
 import functools
@@ -42,7 +43,7 @@ class Clip:
     clip_id: str
     speaker: str
     text: str
-    frames: list[bytes]  # T encoded square images, all of one size
+    frames: list[bytes]  # T encoded square images, all of one size; or none
     audio: np.ndarray  # int16 (640·T,) at 16 kHz
     mouth_box: np.ndarray = field(default_factory=_none(4))  # (T, 4) x0 y0 x1 y1
     eye_box: np.ndarray = field(default_factory=_none(4))  # (T, 4)
@@ -130,17 +131,18 @@ def validate(clip: Clip) -> None:
 
 
 def _validate_lengths(clip: Clip, require) -> None:
-    t = len(clip.frames)
-    require(t > 0, "there are no frames")
+    t, seen = len(clip.audio) // SAMPLES_PER_FRAME, len(clip.frames)
+    require(t > 0 or seen > 0, "there are neither frames nor sound")
+    t = seen or t
     require(
         len(clip.audio) == SAMPLES_PER_FRAME * t,
         f"{t} frames need {SAMPLES_PER_FRAME * t} audio samples, got {len(clip.audio)}",
     )
     for name in _PER_FRAME:
-        lengths = (t,) if name in _REQUIRED_PER_FRAME else (0, t)
+        lengths = (seen,) if name in _REQUIRED_PER_FRAME else (0, seen)
         require(
             len(getattr(clip, name)) in lengths,
-            f"{name} must have one row a frame ({t}), got {len(getattr(clip, name))}",
+            f"{name} must have one row a frame ({seen}), got {len(getattr(clip, name))}",
         )
     require(len(clip.voice) in (0, VOICE), f"voice must have {VOICE} coordinates or none")
     if len(clip.durations):

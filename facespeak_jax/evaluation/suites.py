@@ -137,7 +137,8 @@ def _test_or_train(directory: str) -> records.Clips:
 
 def _prepared(path: str, out: Path, size: int, workers: int) -> str:
     if not any(out.glob("*/*/dataset_info.json")):
-        manifest.build(manifest.read(path), out, name="manifest", size=size, workers=workers)
+        entries, make = manifest.read(path), manifest.filmed(size)
+        manifest.build(entries, out, name="manifest", make=make, workers=workers)
     return os.fspath(out)
 
 

@@ -94,7 +94,8 @@ def test_a_manifest_becomes_records_and_reasons(tmp_path):
         ],
     )
     entries = [entry._replace(split="train") for entry in manifest.read(path)]
-    report = manifest.build(entries, tmp_path / "out", name="footage", size=64, workers=1)
+    make = manifest.filmed(64)
+    report = manifest.build(entries, tmp_path / "out", name="footage", make=make, workers=1)
     assert (report.kept, report.rejected) == (1, 2)
     clips = records.open_split(tmp_path / "out", "train")
     assert clips.clip_ids == ["good"]
@@ -109,7 +110,11 @@ def test_nothing_prepared(tmp_path):
     write_manifest(tmp_path / "m.jsonl", [{"video": "missing.mp4", "text": "Gone."}])
     with pytest.raises(errors.NothingPrepared, match="rejected"):
         manifest.build(
-            manifest.read(tmp_path / "m.jsonl"), tmp_path / "out", name="m", size=64, workers=1
+            manifest.read(tmp_path / "m.jsonl"),
+            tmp_path / "out",
+            name="m",
+            make=manifest.filmed(64),
+            workers=1,
         )
 
 

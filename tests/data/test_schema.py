@@ -36,6 +36,17 @@ def test_unknown_ground_truth_stays_empty():
     assert back.symbols == []
 
 
+def test_a_recording_that_nobody_filmed_has_no_frames():
+    heard = schema.Clip("c", "s", "", [], np.arange(1280, dtype=np.int16))
+    encoded = schema.FEATURES.serialize_example(schema.to_record(heard))
+    back = schema.from_record(schema.FEATURES.deserialize_example_np(encoded))
+    assert back.frames == []
+    np.testing.assert_array_equal(back.audio, heard.audio)
+    cut = dataclasses.replace(heard, audio=heard.audio[:-1])
+    with pytest.raises(schema.InvalidClip, match="1 frames need 640 audio samples"):
+        schema.validate(cut)
+
+
 def test_symbols_restore_the_word_boundary(clip):
     assert clip.symbols[5] == " "
     assert len(clip.symbols) == len(clip.durations)
@@ -44,7 +55,8 @@ def test_symbols_restore_the_word_boundary(clip):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frames": []}, "no frames"),
+        ({"frames": []}, "one row a frame \\(0\\), got 8"),
+        ({"frames": [], "audio": np.zeros(0, np.int16)}, "neither frames nor sound"),
         ({"audio": np.zeros(640 * 8 - 1, np.int16)}, "5120 audio samples"),
         ({"audio": np.zeros(640 * 8, np.float32)}, "audio must be int16"),
         ({"mouth_box": np.zeros((0, 4), np.float32)}, "mouth_box must have one row a frame"),

@@ -35,9 +35,11 @@ class SpeechExamples:
         `tokens` (tokens,), `length`; `durations` (tokens,) in mel frames and `timed` whether they
         are known; `wave` int16 (160·mels,), `mel_length`, `start` of the crop; `identity` uint8
         (size, size, 3); `voice` (16,) and `voiced` whether it is known. Raises BadExample for a
-        clip that does not fit the bucket.
+        clip that does not fit the bucket or has no pictures.
         """
         clip = clips[position]
+        if not clip.frames:
+            raise BadExample(f"clip {clip.clip_id!r} has no pictures")
         symbols = tokens(clip, self.tokens)
         m = MELS_PER_FRAME * len(clip.frames)
         if m > self.mels:
