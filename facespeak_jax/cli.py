@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--paste-back", action="store_true", help="show the whole photograph, not the head"
         )
+        command.add_argument(
+            "--resolution",
+            choices=("model", "source"),
+            default="model",
+            help="frames as large as the model draws, or as large as the head is in the portrait",
+        )
         command.add_argument("--weights", default=str(pipeline.WEIGHTS), metavar="DIR")
 
     commands.add_parser("train", help="the training program: --config FILE:STAGE --workdir DIR")
@@ -143,23 +149,15 @@ def _add_judges(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="which are there").set_defaults(run=_list_judges)
 
 
-def _speak(
-    portrait: str, text: str, output: str, weights: str, paste_back: bool, **choices: Any
-) -> os.PathLike:
+def _speak(portrait: str, text: str, output: str, weights: str, **choices: Any) -> os.PathLike:
     video.destination(output)
-    clip = pipeline.load(weights).speak(
-        portrait, text, paste_back=paste_back, progress=_progress(), **choices
-    )
+    clip = pipeline.load(weights).speak(portrait, text, progress=_progress(), **choices)
     return clip.save(output)
 
 
-def _reenact(
-    portrait: str, driving: str, output: str, weights: str, paste_back: bool, face_index: int | None
-) -> os.PathLike:
+def _reenact(portrait: str, driving: str, output: str, weights: str, **choices: Any) -> os.PathLike:
     video.destination(output)
-    clip = pipeline.load(weights).reenact(
-        portrait, driving, face_index=face_index, paste_back=paste_back, progress=_progress()
-    )
+    clip = pipeline.load(weights).reenact(portrait, driving, progress=_progress(), **choices)
     return clip.save(output)
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
@@ -22,10 +24,14 @@ WEIGHTS = Path(__file__).parent / "weights"
 # similar length compiles nothing.
 TOKEN_BUCKETS = (64, 128, 256, 512)
 FRAME_BUCKETS = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
+# Frames of a photograph's own resolution have a side of one of these, the nearest to it.
+PHOTOGRAPH_SIDES = (128, 192, 256, 384, 512, 640, 768, 1024)
 # Frames are drawn this many at a time, whatever the length: memory does not grow with it.
 CHUNK = 16
 
 Progress = Callable[[int, int], None]
+Painter = Callable[[np.ndarray, np.ndarray], jax.Array]  # α_head and α_lip -> frames
+Resolution = Literal["model", "source"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +67,7 @@ class FaceSpeaker:
         self.size: int = weights.config["model"]["size"]
         self._see = self._jit(sampling.see)
         self._render = self._jit(sampling.render)
+        self._render_photograph = self._jit(sampling.render_photograph)
         self._read = self._jit(sampling.read)
         self._say = self._jit(sampling.say, "mels")
         self._move = self._jit(sampling.move)
@@ -79,6 +86,7 @@ class FaceSpeaker:
         voice_seed: int | None = None,
         face_index: int | None = None,
         paste_back: bool = False,
+        resolution: Resolution = "model",
         progress: Progress | None = None,
     ) -> Clip:
         """The person in a portrait says a text, in a voice that fits the face.
@@ -91,6 +99,8 @@ class FaceSpeaker:
           voice_seed: of the voice alone. Default: seed.
           face_index: which face, counted from 0 at the left, where there are several.
           paste_back: frames of the whole photograph instead of the square around the head.
+          resolution: "model" draws frames of the model's size. "source" bends the portrait's own
+            pixels instead, and frames come as large as the head is in it, at most 1024 px.
           progress: called with (frames drawn, frames in all).
 
         Raises:
@@ -114,7 +124,7 @@ class FaceSpeaker:
         speech = self._say(reading, voice_keys, mels=MELS_PER_FRAME * bucket)
         alphas = self._move(face, speech, jax.vmap(jax.random.fold_in, (0, None))(motion_keys, 1))
         head, lip = (np.asarray(alpha)[:, :frames] for alpha in alphas)
-        pictures = self._draw(face, head, lip, progress)
+        pictures = self._draw(self._painter(face, aligned, resolution), head, lip, progress)
         return Clip(
             portrait.paste_back(pictures, aligned) if paste_back else pictures,
             np.clip(np.asarray(speech.wave)[0, : frames * SAMPLES_PER_FRAME], -1, 1),
@@ -128,12 +138,13 @@ class FaceSpeaker:
         *,
         face_index: int | None = None,
         paste_back: bool = False,
+        resolution: Resolution = "model",
         progress: Progress | None = None,
     ) -> Clip:
         """The person in a portrait moves as the one in a video does, with that video's sound.
 
         Args:
-          source, face_index, paste_back, progress: as in `speak`.
+          source, face_index, paste_back, resolution, progress: as in `speak`.
           driving: a video of one person, at most a minute.
 
         Raises:
@@ -148,7 +159,8 @@ class FaceSpeaker:
             np.concatenate([np.asarray(alpha) for alpha in alphas])[None, : len(frames)]
             for alphas in zip(*((d.alpha_head, d.alpha_lip) for d in driven), strict=True)
         )
-        pictures = self._draw(self._see(aligned.crop[None]), head, lip, progress)
+        painter = self._painter(self._see(aligned.crop[None]), aligned, resolution)
+        pictures = self._draw(painter, head, lip, progress)
         return Clip(
             portrait.paste_back(pictures, aligned) if paste_back else pictures,
             video.fit(video.sound_of(driving), len(frames)),
@@ -164,16 +176,28 @@ class FaceSpeaker:
             )
         return np.pad(tokens, (0, bucket - len(tokens)))[None], np.array([len(tokens)], np.int32)
 
+    def _painter(
+        self, face: sampling.Face, aligned: portrait.Aligned, resolution: Resolution
+    ) -> Painter:
+        """What draws frames of a face, of the model's size or of the photograph's."""
+        if resolution == "model":
+            return functools.partial(self._render, face)
+        if resolution != "source":
+            raise ValueError(f'resolution is {resolution!r}; it must be "model" or "source"')
+        side = min(PHOTOGRAPH_SIDES, key=lambda side: abs(math.log(side / aligned.square.side)))
+        photograph = portrait.cut(aligned.source, aligned.square, side)[None]
+        return lambda head, lip: self._render_photograph(face, head, lip, photograph)
+
     def _draw(
         self,
-        face: sampling.Face,
+        paint: Painter,
         head: Float[np.ndarray, "1 t head"],
         lip: Float[np.ndarray, "1 t lip"],
         progress: Progress | None,
     ) -> UInt8[np.ndarray, "t h w 3"]:
         total, pictures = head.shape[1], []
         for alphas in zip(_chunks(head[0]), _chunks(lip[0]), strict=True):
-            drawn = self._render(face, *(alpha[None] for alpha in alphas))
+            drawn = paint(*(alpha[None] for alpha in alphas))
             pictures.append(np.asarray(drawn)[0])
             if progress:
                 progress(min(len(pictures) * CHUNK, total), total)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Int32, Key, UInt8
 
 from facespeak_jax import flow, layers
+from facespeak_jax.face.generator import Render, enlarge
 from facespeak_jax.model import FaceSpeak
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.motion.reducer import NoiseReducer
@@ -90,20 +91,34 @@ def render(
     alpha_lip: Float[Array, "b t lip"],
 ) -> UInt8[Array, "b t h w 3"]:
     """Frames of each face with the head and lips given."""
+    return to_pixels(_rendered(model, params, face, alpha_head, alpha_lip).image)
+
+
+def render_photograph(
+    model: FaceSpeak,
+    params: Params,
+    face: Face,
+    alpha_head: Float[Array, "b t head"],
+    alpha_lip: Float[Array, "b t lip"],
+    photograph: UInt8[Array, "b height width 3"],
+) -> UInt8[Array, "b t height width 3"]:
+    """The frames of `render` at the resolution of a finer picture of the same square."""
+    rendered = _rendered(model, params, face, alpha_head, alpha_lip)
+    return to_pixels(enlarge(rendered, to_float(photograph)).image)
+
+
+def _rendered(
+    model: FaceSpeak,
+    params: Params,
+    face: Face,
+    alpha_head: Float[Array, "b t head"],
+    alpha_lip: Float[Array, "b t lip"],
+) -> Render:
     head = _run(model, params, "head_motion", alpha_head)
     lip = _run(model, params, "lip_motion", alpha_lip)
     identity = face.identity[:, None, :]
-    rendered = _run(
-        model,
-        params,
-        "render",
-        face.image,
-        face.pyramid,
-        face.motion,
-        identity + head,
-        identity + lip,
-    )
-    return to_pixels(rendered.image)
+    source = (face.image, face.pyramid, face.motion)
+    return _run(model, params, "render", *source, identity + head, identity + lip)
 
 
 def read(

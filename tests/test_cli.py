@@ -54,6 +54,8 @@ def test_face_index_and_paste_back(files, capsys):
     assert len(list((files / "out").iterdir())) == 20
     assert reenact(files, "one.png", "driving.mov", "whole.mp4", "--paste-back") == 0
     assert video.read(files / "whole.mp4").frames.shape == (20, 512, 512, 3)
+    assert reenact(files, "one.png", "driving.mov", "fine.mp4", "--resolution", "source") == 0
+    assert video.read(files / "fine.mp4").frames.shape == (20, 192, 192, 3)
 
 
 @pytest.mark.parametrize(
@@ -102,4 +104,4 @@ def test_prepare_manifest(tmp_path, capsys):
     (tmp_path / "m.jsonl").write_text('{"video": "missing.mp4", "text": "Gone."}\n')
     given = ["--manifest", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out")]
     assert cli.main(["prepare", "manifest", *given, "--workers", "1"]) == 1
-    assert "None of the 1 videos" in capsys.readouterr().err
+    assert "None of the 1 files" in capsys.readouterr().err

@@ -81,6 +81,16 @@ def test_reenacting_follows_the_driving_video(speaker, driving):
     np.testing.assert_array_equal(pasted.video[:, 300:], np.stack([astronaut()[300:]] * 30))
 
 
+def test_frames_of_the_photographs_own_resolution(speaker, driving):
+    coarse = speaker.reenact(astronaut(), driving)
+    fine = speaker.reenact(astronaut(), driving, resolution="source")
+    assert fine.video.shape == (30, 192, 192, 3)  # its square is 175 pixels wide there
+    halved = fine.video.reshape(30, 64, 3, 64, 3, 3).mean((2, 4))
+    assert np.abs(halved - coarse.video).mean() < 4
+    pasted = speaker.reenact(astronaut(), driving, resolution="source", paste_back=True)
+    assert pasted.video.shape == (30, 512, 512, 3)
+
+
 def test_weights_without_speech_only_reenact(tmp_path, driving):
     face = pipeline.FaceSpeaker(export.load(tiny.write(tmp_path, tiny.FACE)))
     with pytest.raises(errors.WeightsIncomplete, match="text_encoder"):

@@ -26,6 +26,31 @@ class Render(NamedTuple):
     rgb: Float[Array, "b t h w 3"]  # what is painted
 
 
+def compose(
+    image: Float[Array, "b h w 3"],
+    flow: Float[Array, "b t h w 2"],
+    shares: Float[Array, "b t h w 3"],
+    rgb: Float[Array, "b t h w 3"],
+) -> Float[Array, "b t h w 3"]:
+    """The frame that a source, bent and as it stands, and painted colours make: see `Render`."""
+    parts = jnp.stack([warp(image, flow), jnp.broadcast_to(image[:, None], rgb.shape), rgb], -1)
+    return (shares[..., None, :] * parts).sum(-1)
+
+
+def enlarge(render: Render, image: Float[Array, "b height width 3"]) -> Render:
+    """The same frames made of a finer picture of the source: its pixels survive where they moved.
+
+    Flow, shares and colours are interpolated; they are as coarse as before. A `plain` generator's
+    frames, all painted, gain nothing.
+    """
+
+    def finer(x: Float[Array, "b t h w c"]) -> Float[Array, "b t height width c"]:
+        return jax.image.resize(x, (*x.shape[:2], *image.shape[1:3], x.shape[-1]), "bilinear")
+
+    flow, shares, rgb = finer(render.flow), finer(render.shares), finer(render.rgb)
+    return Render(compose(image, flow, shares, rgb), flow, shares, rgb)
+
+
 class FlowHead(nn.Module):
     """Refines a flow and a mask from features and a style; begins as the identity flow."""
 
@@ -190,8 +215,7 @@ class Generator(nn.Module):
         # Begins as mostly the photograph, bent: what stands still is found once flows are.
         logits = out[..., 3:] + jnp.array(FIRST)[None, None, None, None, :]
         shares = nn.softmax(jnp.concatenate([logits, jnp.zeros_like(rgb[..., :1])], axis=-1))
-        parts = jnp.stack([warp(image, flow), jnp.broadcast_to(image[:, None], rgb.shape), rgb], -1)
-        return Render((shares[..., None, :] * parts).sum(-1), flow, shares, rgb)
+        return Render(compose(image, flow, shares, rgb), flow, shares, rgb)
 
     def _accumulated(
         self,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facespeak_jax.face.generator import Generator
+from facespeak_jax.face.generator import Generator, Render, enlarge
 from facespeak_jax.face.warp import warp
 
 WIDTHS, STYLE, SIZE = (6, 4), 8, 32
@@ -45,6 +45,25 @@ def test_shapes_and_composition(plain):
     assert plain != (float(jnp.std(still)) > 0)  # the toy's parameters use every share
     expected = moved * warp(inputs[0], out.flow) + still * inputs[0][:, None] + painted * out.rgb
     np.testing.assert_allclose(out.image, expected, atol=1e-5)
+
+
+def test_enlarging_to_the_same_size_changes_nothing():
+    generator, params, inputs = scene()
+    out = render(generator, params, *inputs)
+    for ours, theirs in zip(enlarge(out, inputs[0]), out, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_enlarging_moves_the_pixels_of_the_finer_picture():
+    """A shift by a whole pixel of the finer picture, part of it painted over in one colour."""
+    fine = jnp.tanh(normal(7, 1, 3 * SIZE, 3 * SIZE, 3))
+    flow = jnp.zeros((1, 1, SIZE, SIZE, 2)).at[..., 0].set(2 / (3 * SIZE))
+    shares = jnp.broadcast_to(jnp.array([0.5, 0.25, 0.25]), (1, 1, SIZE, SIZE, 3))
+    rgb = jnp.full((1, 1, SIZE, SIZE, 3), 0.4)
+    out = enlarge(Render(jnp.zeros_like(rgb), flow, shares, rgb), fine)
+    moved = jnp.concatenate([fine[:, :, 2:], fine[:, :, -1:], fine[:, :, -1:]], axis=2)
+    expected = 0.5 * moved + 0.25 * fine + 0.25 * 0.4
+    np.testing.assert_allclose(out.image[:, 0], expected, atol=1e-5)
 
 
 def test_begins_near_the_photograph():
