@@ -22,8 +22,12 @@ PARTS = {
     "motion": ("encoder", "motion_basis", "voice_reader", "voice_code", "text_encoder", *MOTION),
     "joint": (*dict.fromkeys((*FACE, *SPEECH)), *MOTION, "vocoder"),
 }
-# Parts outside the model that may come from upstream too.
-OUTSIDE = {"face": ("readout",), "joint": ("sync_expert",)}
+# Parts outside the model that may come from upstream too: what only training needs.
+OUTSIDE = {
+    "face": ("readout", "critic"),
+    "vocoder": ("periods", "resolutions"),
+    "joint": ("sync_expert", "critic"),
+}
 
 LOSS = {
     "face": {
