@@ -8,11 +8,11 @@ import argparse
 import ast
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from facespeak_jax.training import chips
-from launch.aot import compiling, report
-from launch.aot.pairs import PAIRS, Pair, rows_of
+from launch.aot import compiling, report, tables
+from launch.aot.pairs import PAIRS, Pair, What, rows_of
 
 HERE = Path(__file__).parent
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every pair of the list")
     parser.add_argument("--config", help="configs/<size>.py:<stage>")
     parser.add_argument("--topology", help="<chip>:<chips along each axis>, as in v5e:16x16")
-    parser.add_argument("--what", choices=("step", "sampler"), default="step")
+    parser.add_argument("--what", choices=get_args(What), default="step")
     parser.add_argument("--rows", type=int, help="for each device; default: the list's, or 1")
     parser.add_argument(
         "--override", action="append", default=[], metavar="NAME=VALUE", help="of the config"
@@ -61,7 +61,7 @@ def _run(pairs: list[Pair] | tuple[Pair, ...], out: Path, *, again: bool) -> int
         print(pair.name, file=sys.stderr, flush=True)
         entry = compiling.run(pair)
         report.write(out, report.load(out / "report.json") | {pair.name: entry})
-        print("\n".join(report.lines(entry)), flush=True)
+        print("\n".join(tables.lines(entry)), flush=True)
         failed += not report.finished(entry)
     return 1 if failed else 0
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launch.aot import hlo
+from launch.aot import hlo, traffic
 from launch.aot.pairs import Pair
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def compiled(pair: Pair) -> Entry:
     """What the compiler makes of every program of a pair."""
     from launch.aot import programs  # slow, and nothing that only starts pairs needs it
 
-    on, found = programs.devices(pair.topology), []
+    on, found = programs.devices(pair), []
     start = time.monotonic()
     for name, traced in programs.traced(pair, on):
         lowered, begun = traced.lower(), time.monotonic()
@@ -88,6 +88,8 @@ def described(program: Any) -> Entry:
         "code": memory.generated_code_size_in_bytes,
         "flops": cost["flops"],
         "moved": cost["bytes accessed"],
+        "hbm": traffic.moved(parsed),
+        "cycles": traffic.cycles(parsed),
         "collectives": [dataclasses.asdict(one) for one in hlo.collectives(parsed)],
         "loops": parsed.loops,
         "rematerialised": hlo.rematerialised(text),
