@@ -1,4 +1,6 @@
-"""Compiles one pair: `python -m launch.aot.compiling '<the pair as JSON>'` prints JSON.
+"""Compiles one pair: `python -m launch.aot.compiling '<the pair as JSON>' [DIR]` prints JSON.
+
+The texts of the compiled programs go into DIR.
 
 A process of its own for each, because XLA ends the process where it meets an error of its own.
 """
@@ -31,9 +33,13 @@ ENVIRONMENT = {
 Entry = dict[str, Any]
 
 
-def run(pair: Pair) -> Entry:
-    """The report's entry of a pair, compiled in another process; never raises for its failures."""
+def run(pair: Pair, texts: Path | None = None) -> Entry:
+    """The report's entry of a pair, compiled in another process; never raises for its failures.
+
+    The compiled programs themselves go into the directory `texts`, if there is one.
+    """
     command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(pair))]
+    command += [str(texts.absolute())] if texts else []
     done = subprocess.run(
         command, env={**os.environ, **ENVIRONMENT}, cwd=ROOT, capture_output=True, text=True
     )
@@ -57,7 +63,7 @@ def last_error(log: str) -> str:
     return next((line for line in reversed(lines) if re.match(r"[\w.]*Error\b", line)), lines[-1])
 
 
-def compiled(pair: Pair) -> Entry:
+def compiled(pair: Pair, texts: Path | None = None) -> Entry:
     """What the compiler makes of every program of a pair."""
     from launch.aot import programs  # slow, and nothing that only starts pairs needs it
 
@@ -68,6 +74,10 @@ def compiled(pair: Pair) -> Entry:
         program = lowered.compile()
         end = time.monotonic()
         times = {"trace_seconds": begun - start, "compile_seconds": end - begun}
+        if texts:
+            texts.mkdir(parents=True, exist_ok=True)
+            file = texts / f"{re.sub(r'[^0-9A-Za-z.]+', '_', f'{pair.name} {name}')}.hlo"
+            file.write_text(program.as_text())
         useful = programs.products(traced.jaxpr.jaxpr) / len(on)
         found.append({"name": name, **described(program), "useful": useful, **times})
         print(f"{name}: {found[-1]}", file=sys.stderr)
@@ -99,4 +109,4 @@ def described(program: Any) -> Entry:
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     given["override"] = tuple(tuple(one) for one in given["override"])
-    json.dump(compiled(Pair(**given)), sys.stdout)
+    json.dump(compiled(Pair(**given), *map(Path, sys.argv[2:])), sys.stdout)

@@ -117,7 +117,7 @@ class Compiler:
     def __init__(self):
         self.asked, self.stop_at, self.broken = [], None, ()
 
-    def __call__(self, pair):
+    def __call__(self, pair, texts):
         if pair == self.stop_at:
             raise KeyboardInterrupt
         self.asked.append(pair)
