@@ -1,5 +1,6 @@
 """The report's tables."""
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ device (a chip; half of one for tpu7x) and one run of the program.
 
 def markdown(entries: dict[str, Entry]) -> str:
     """The report's tables."""
-    parts = [HEAD, _table(entries), *_generators(entries), *_scaling(entries)]
+    parts = [HEAD, _table(entries), *_generators(entries), *_costs(entries), *_scaling(entries)]
     parts += _exchanges(entries)
     versions = {tuple(e["versions"].items()) for e in entries.values() if "versions" in e}
     parts += [", ".join(f"{name} {number}" for name, number in v) + ".\n" for v in sorted(versions)]
@@ -112,6 +113,28 @@ def _generators(entries: dict[str, Entry]) -> Iterator[str]:
         count = "GB a frame | bytes for 1000 FLOP | times fewer"
         head = f"| generator | program | GFLOP a frame | XLA's {count} | HBM {count} |"
         yield "\n".join(["## The generator by itself\n", head, "|---" * 9 + "|", *rows]) + "\n"
+
+
+def _costs(entries: dict[str, Entry]) -> Iterator[str]:
+    """What training as the configs say takes at least, on each slice a stage was compiled for."""
+    rows = []
+    for entry in entries.values():
+        pair = pair_of(entry)
+        if "programs" not in entry or pair.what != "step" or "smoke" in pair.config:
+            continue
+        path, _, stage = pair.config.partition(":")
+        module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+        config = module.get_config(stage)
+        (program,) = entry["programs"]
+        seconds = bound(pair, program).seconds / pair.rows / pair.chip.devices  # of a chip
+        examples = config.train.steps * config.data.batch
+        rows.append(
+            f"| {_label(pair)} | {pair.topology} | {config.train.steps} | {config.data.batch} | "
+            f"{1e3 * seconds:.3g} | {examples * seconds / 3600:.3g} |"
+        )
+    if rows:
+        head = "| config | slice | steps | batch | chip ms an example, at least | chip-hours |"
+        yield "\n".join(["## What a training costs\n", head, "|---" * 6 + "|", *rows]) + "\n"
 
 
 def _scaling(entries: dict[str, Entry]) -> Iterator[str]:

@@ -59,6 +59,10 @@ TABLE = [
     "| base joint | v5e:2x2 | 64 | train.remat=True | step | **does not fit**: Used 30.10G of "
     "15.75G hbm. Exceeded hbm capacity by 14.35G | | | | | | | | |",
 ]
+COSTS = [
+    "| base joint | v5e:2x2 | 50000 | 128 | 10 | 17.8 |",
+    "| base joint | v5e:4x4 | 50000 | 128 | 10 | 17.8 |",
+]
 SCALING = """## More devices
 
 | config | chip | rows | devices | HBM GiB | TFLOP | GB moved | GB sent |
@@ -81,6 +85,8 @@ def test_the_tables():
     text = tables.markdown(ENTRIES)
     assert text.startswith(tables.HEAD)
     main, scaling = text.removeprefix(tables.HEAD).split("## More", 1)
+    main, costs = main.split("## What a training costs")
+    assert costs.strip().splitlines()[2:] == COSTS
     assert main.strip().splitlines()[2:] == TABLE
     assert all(line.count("|") == 15 for line in main.strip().splitlines())
     assert "## More" + scaling == SCALING + "\n" + EXCHANGES
