@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--override", action="append", default=[], metavar="NAME=VALUE", help="of the config"
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the report is")
-    parser.add_argument("--texts", type=Path, help="where to keep the compiled programs' texts")
+    parser.add_argument("--texts", type=Path, help="where to keep the programs and the log")
     given = parser.parse_args(arguments)
     if given.all == bool(given.config or given.topology):
         parser.error("give --all, or --config and --topology")

@@ -1,6 +1,6 @@
 """Compiles one pair: `python -m launch.aot.compiling '<the pair as JSON>' [DIR]` prints JSON.
 
-The texts of the compiled programs go into DIR.
+The texts of the compiled programs go into DIR, and so does what the compiler says meanwhile.
 
 A process of its own for each, because XLA ends the process where it meets an error of its own.
 """
@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,35 @@ Entry = dict[str, Any]
 def run(pair: Pair, texts: Path | None = None) -> Entry:
     """The report's entry of a pair, compiled in another process; never raises for its failures.
 
-    The compiled programs themselves go into the directory `texts`, if there is one.
+    The compiled programs and the compiler's log go into the directory `texts`, if there is one.
     """
     command = [sys.executable, "-m", __name__, json.dumps(dataclasses.asdict(pair))]
     command += [str(texts.absolute())] if texts else []
-    done = subprocess.run(
-        command, env={**os.environ, **ENVIRONMENT}, cwd=ROOT, capture_output=True, text=True
-    )
+    with (
+        _file(texts, pair.name, "log").open("w+") if texts else tempfile.TemporaryFile("w+") as log
+    ):
+        done = subprocess.run(
+            command,
+            env={**os.environ, **ENVIRONMENT},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        log.seek(0)
+        said = log.read()
     entry: Entry = {"pair": dataclasses.asdict(pair)}
     if done.returncode:
-        if full := out_of_memory(done.stderr):
+        if full := out_of_memory(said):
             return entry | {"out_of_memory": full}
-        return entry | {"error": f"exit code {done.returncode}: {last_error(done.stderr)}"}
-    return entry | json.loads(done.stdout) | {"replicated": hlo.replicated(done.stderr)}
+        return entry | {"error": f"exit code {done.returncode}: {last_error(said)}"}
+    return entry | json.loads(done.stdout) | {"replicated": hlo.replicated(said)}
+
+
+def _file(texts: Path, name: str, kind: str) -> Path:
+    """Where something of the name goes."""
+    texts.mkdir(parents=True, exist_ok=True)
+    return texts / f"{re.sub(r'[^0-9A-Za-z.=]+', '_', name)}.{kind}"
 
 
 def out_of_memory(log: str) -> str:
@@ -75,9 +92,7 @@ def compiled(pair: Pair, texts: Path | None = None) -> Entry:
         end = time.monotonic()
         times = {"trace_seconds": begun - start, "compile_seconds": end - begun}
         if texts:
-            texts.mkdir(parents=True, exist_ok=True)
-            file = texts / f"{re.sub(r'[^0-9A-Za-z.]+', '_', f'{pair.name} {name}')}.hlo"
-            file.write_text(program.as_text())
+            _file(texts, f"{pair.name} {name}", "hlo").write_text(program.as_text())
         useful = programs.products(traced.jaxpr.jaxpr) / len(on)
         found.append({"name": name, **described(program), "useful": useful, **times})
         print(f"{name}: {found[-1]}", file=sys.stderr)

@@ -72,7 +72,7 @@ def slope_of_positions(
 def slope_of_features(
     x: Positions, y: Positions, slope: Float[Array, "b t h w c"], *, interpret: bool = False
 ) -> Float[Array, "b h w c"]:
-    """The gradient of the features, given that of the samples; in float32."""
+    """The gradient of the features, given that of the samples; summed in float32."""
     b, t, h, w, c = slope.shape
     over = _Tiles(b, t, h, w, c)
     # One block a source, which is finished before the next begins: no room for a second is needed.
@@ -80,8 +80,9 @@ def slope_of_features(
     found = over.run(
         functools.partial(_slope_of_features, over),
         [*over.positions(x, y), over.sampled(slope)],
-        [Result((b, h * w, c), jnp.float32, whole)],
+        [Result((b, h * w, c), slope.dtype, whole)],
         products=1,
+        scratch=[(h * w, c)],
         interpret=interpret,
     )
     return found[0].reshape(b, h, w, c)
@@ -130,14 +131,23 @@ class _Tiles:
         return given.reshape(self.b, self.t, self.pixels, self.c), self.samples
 
     def run(
-        self, kernel: Any, operands: Any, results: Any, *, products: int, interpret: bool
+        self,
+        kernel: Any,
+        operands: Any,
+        results: Any,
+        *,
+        products: int,
+        interpret: bool,
+        scratch: Sequence[tuple[int, int]] = (),
     ) -> Sequence[Array]:
         """Every tile of every frame; `products` a chunk of rows that a tile reads."""
         tile = _tile(self.pixels)
         grid = (self.b, self.t, self.pixels // tile)
         span = min(self.h, tile // self.w + running.REACH * self.h)
         flops = 2.0 * products * self.b * self.t * self.pixels * span * self.w * self.c
-        return running.run(kernel, grid, operands, results, flops=flops, interpret=interpret)
+        return running.run(
+            kernel, grid, operands, results, flops=flops, interpret=interpret, scratch=scratch
+        )
 
     def chunks(self, y: Row) -> tuple[Array, Array]:
         """The first chunk of rows that a tile reads and the one after the last, whatever y is."""
@@ -211,8 +221,12 @@ def _slope_of_positions(
     of_x[0, 0], of_y[0, 0] = jax.lax.fori_loop(*over.chunks(y), add, (empty, empty))
 
 
-def _slope_of_features(over: _Tiles, x_ref: Ref, y_ref: Ref, slope: Ref, total: Ref) -> None:
-    @pl.when((pl.program_id(1) == 0) & (pl.program_id(2) == 0))
+def _slope_of_features(
+    over: _Tiles, x_ref: Ref, y_ref: Ref, slope: Ref, out: Ref, total: Ref
+) -> None:
+    frame, tile = pl.program_id(1), pl.program_id(2)
+
+    @pl.when((frame == 0) & (tile == 0))
     def _() -> None:
         total[...] = jnp.zeros_like(total)
 
@@ -221,6 +235,10 @@ def _slope_of_features(over: _Tiles, x_ref: Ref, y_ref: Ref, slope: Ref, total: 
     def add(chunk: Array, _: None) -> None:
         columns, rows = over.places(chunk)
         weights = _tent(x, columns) * _tent(y, rows)
-        total[0, over.of_chunk(chunk), :] += _product(weights.astype(given.dtype), given, (1, 0))
+        total[over.of_chunk(chunk), :] += _product(weights.astype(given.dtype), given, (1, 0))
 
     jax.lax.fori_loop(*over.chunks(y), add, None)
+
+    @pl.when((frame == over.t - 1) & (tile == over.pixels // _tile(over.pixels) - 1))
+    def _() -> None:
+        out[0] = total[...].astype(out.dtype)

@@ -74,5 +74,5 @@ def backward(
         (of_features,) = jax.vjp(lambda given: elsewhere(given, x, y), features)[1](slope)
     else:
         add = functools.partial(maps.slope_of_features, interpret=interpret)
-        of_features = mesh.by_frames(add, (), (x, y, slope), summed=True).astype(features.dtype)
+        of_features = mesh.by_frames(add, (), (x, y, slope), summed=True)
     return of_features, of_x, of_y
