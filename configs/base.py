@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import lite, recipe
 
-WIDTHS = (512, 512, 256, 128, 64)  # of the maps at 8, 16, 32, 64, 128
+WIDTHS = (512, 512, 512, 256, 128)  # of the maps at 8, 16, 32, 64, 128: those of LIA
 
 LITE: dict[str, Any] = lite.MODEL
 MODEL = LITE | {
@@ -27,6 +27,7 @@ MODEL = LITE | {
     | {
         "widths": WIDTHS,
         "flow_width": 64,
+        "kernels": True,
         "lip_layers": ("16b", "32b", "32flow", "64b", "64flow", "128b", "128flow", "image"),
     },
     "text_encoder": LITE["text_encoder"]

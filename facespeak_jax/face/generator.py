@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from facespeak_jax.face.convolution import ModulatedConv, activation, depth_to_space, double
+from facespeak_jax.face.convolution import ModulatedConv, activation, depth_to_planes, double
 from facespeak_jax.face.encoder import COARSEST
-from facespeak_jax.face.warp import warp
+from facespeak_jax.face.warp import Method, warp
 
 FIRST = (2.0, -2.0)  # logits of moved and still at the start; painted has 0
 
@@ -24,17 +24,7 @@ class Render(NamedTuple):
     flow: Float[Array, "b t h w 2"]  # where each pixel comes from: displacement in frames
     shares: Float[Array, "b t h w 3"]
     rgb: Float[Array, "b t h w 3"]  # what is painted
-
-
-def compose(
-    image: Float[Array, "b h w 3"],
-    flow: Float[Array, "b t h w 2"],
-    shares: Float[Array, "b t h w 3"],
-    rgb: Float[Array, "b t h w 3"],
-) -> Float[Array, "b t h w 3"]:
-    """The frame that a source, bent and as it stands, and painted colours make: see `Render`."""
-    parts = jnp.stack([warp(image, flow), jnp.broadcast_to(image[:, None], rgb.shape), rgb], -1)
-    return (shares[..., None, :] * parts).sum(-1)
+    warped: Float[Array, "b t h w 3"]  # the source bent by the flow, alone
 
 
 def enlarge(render: Render, image: Float[Array, "b height width 3"]) -> Render:
@@ -48,7 +38,9 @@ def enlarge(render: Render, image: Float[Array, "b height width 3"]) -> Render:
         return jax.image.resize(x, (*x.shape[:2], *image.shape[1:3], x.shape[-1]), "bilinear")
 
     flow, shares, rgb = finer(render.flow), finer(render.shares), finer(render.rgb)
-    return Render(compose(image, flow, shares, rgb), flow, shares, rgb)
+    warped = warp(image, flow)
+    frame = shares[..., :1] * warped + shares[..., 1:2] * image[:, None] + shares[..., 2:] * rgb
+    return Render(frame, flow, shares, rgb, warped)
 
 
 class FlowHead(nn.Module):
@@ -61,11 +53,11 @@ class FlowHead(nn.Module):
     @nn.compact
     def __call__(
         self, x: Float[Array, "n h w c"], style: Float[Array, "n s"]
-    ) -> tuple[Float[Array, "n h w 2"], Float[Array, "n h w 1"]]:
+    ) -> tuple[Float[Array, "n 2 h w"], Float[Array, "n h w 1"]]:
         hidden = activation(ModulatedConv(self.width, dtype=self.dtype, name="hidden")(x, style))
         small = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
         out = nn.Conv(3, (1, 1), kernel_init=small, name="out")(hidden.astype(jnp.float32))
-        return self.step * out[..., :2], out[..., 2:]
+        return self.step * out[..., :2].transpose(0, 3, 1, 2), out[..., 2:]
 
 
 class Level(nn.Module):
@@ -74,7 +66,7 @@ class Level(nn.Module):
     width: int
     resolution: int
     flow_width: int
-    tent: bool  # warp by matmul
+    warp: Method = "gather"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -82,9 +74,9 @@ class Level(nn.Module):
         self,
         x: Float[Array, "n h w c"],
         source: Float[Array, "b r r {self.width}"],
-        flow: Float[Array, "n r r 2"],
+        flow: Float[Array, "n 2 r r"],
         styles: dict[str, Float[Array, "n _"]],
-    ) -> tuple[Float[Array, "n r r c2"], Float[Array, "n r r c2"], Float[Array, "n r r 2"]]:
+    ) -> tuple[Float[Array, "n r r c2"], Float[Array, "n r r c2"], Float[Array, "n 2 r r"]]:
         """Returns the mixed features, the masked warped source alone, and the refined flow."""
         x = ModulatedConv(self.width, dtype=self.dtype, name="a")(x, styles["a"])
         if x.shape[1] < self.resolution:
@@ -95,11 +87,7 @@ class Level(nn.Module):
         change, logit = head(x, styles["flow"])
         flow = flow + change
         batch = source.shape[0]
-        warped = warp(
-            source,
-            flow.reshape(batch, -1, *flow.shape[1:]),
-            method="tent" if self.tent else "gather",
-        ).reshape(x.shape)
+        warped = warp(source, _clips(flow, batch), self.warp).reshape(x.shape)
         mask = nn.sigmoid(logit).astype(self.dtype)
         return mask * warped + (1 - mask) * x, mask * warped, flow
 
@@ -123,6 +111,7 @@ class Generator(nn.Module):
     lip_layers: tuple[str, ...] = ("16b", "32b", "32flow", "64b", "64flow", "image")
     plain: bool = False  # LIA's accumulated colours instead of composition in image space
     tent_below: int = 0  # maps of less than this resolution are warped by matmul
+    kernels: bool = False  # larger ones, and the image, by kernels where there is a TPU
     dtype: Any = jnp.float32
 
     def layers(self) -> tuple[str, ...]:
@@ -150,7 +139,7 @@ class Generator(nn.Module):
         start = self.param("start", nn.initializers.normal(1.0), (COARSEST,) * 2 + self.widths[:1])
         x = jnp.broadcast_to(start[None].astype(self.dtype), (n, *start.shape))
         flow = self._coarse_flow(slots["8flow"], origin)
-        colours = jnp.zeros((n, COARSEST, COARSEST, 3))
+        colours = jnp.zeros((n, 3, COARSEST, COARSEST))
         for level, source in enumerate(pyramid):
             r = COARSEST * 2**level
             styles = {part: slots[f"{r}{part}"] for part in ("a", "b", "flow")}
@@ -159,17 +148,21 @@ class Generator(nn.Module):
                 self.widths[level],
                 r,
                 self.flow_width,
-                r < self.tent_below,
+                "tent" if r < self.tent_below else self._warp,
                 self.dtype,
                 name=f"level{r}",
             )
-            flow, colours = (double(flow), double(colours)) if level else (flow, colours)
+            flow, colours = (_larger(flow), _larger(colours)) if level else (flow, colours)
             x, warped, flow = block(x, source, flow, styles)
             if self.plain:
                 colours = colours + self._colour(warped, f"colour{r}")
         if self.plain:
-            return self._accumulated(image, flow, colours, frames)
+            return self._accumulated(image, flow, colours)
         return self._composed(image, x, flow, slots["image"], frames)
+
+    @property
+    def _warp(self) -> Method:
+        return "kernel" if self.kernels else "gather"
 
     def _check(self, image: jax.Array, pyramid: tuple[jax.Array, ...]) -> None:
         expected = [(COARSEST * 2**level, width) for level, width in enumerate(self.widths)]
@@ -184,22 +177,22 @@ class Generator(nn.Module):
 
     def _coarse_flow(
         self, slot: Float[Array, "n s"], origin: Float[Array, "n s"]
-    ) -> Float[Array, "n 8 8 2"]:
+    ) -> Float[Array, "n 2 8 8"]:
         """A first flow straight from the styles: how a head moves is nearly linear in its pose."""
         styles = jnp.concatenate([slot, origin], axis=-1)
         hidden = activation(nn.Dense(slot.shape[-1], name="pose_hidden")(styles))
         small = nn.initializers.variance_scaling(0.01, "fan_in", "normal")
         out = nn.Dense(2 * COARSEST**2, kernel_init=small, name="pose_flow")(hidden)
-        return 0.25 * out.reshape(-1, COARSEST, COARSEST, 2)
+        return 0.25 * out.reshape(-1, COARSEST, COARSEST, 2).transpose(0, 3, 1, 2)
 
-    def _colour(self, warped: Float[Array, "n r r c"], name: str) -> Float[Array, "n r r 3"]:
-        return nn.Conv(3, (1, 1), name=name)(warped.astype(jnp.float32))
+    def _colour(self, warped: Float[Array, "n r r c"], name: str) -> Float[Array, "n 3 r r"]:
+        return nn.Conv(3, (1, 1), name=name)(warped.astype(jnp.float32)).transpose(0, 3, 1, 2)
 
     def _composed(
         self,
         image: Float[Array, "b h w 3"],
         x: Float[Array, "n r r c"],
-        flow: Float[Array, "n r r 2"],
+        flow: Float[Array, "n 2 r r"],
         slot: Float[Array, "n s"],
         frames: int,
     ) -> Render:
@@ -207,25 +200,41 @@ class Generator(nn.Module):
         x = activation(ModulatedConv(x.shape[-1], dtype=self.dtype, name="image")(x, slot))
         # Colours and shares are made at full resolution: teeth are finer than the feature map.
         out = nn.Conv(5 * patch**2, (3, 3), dtype=self.dtype, name="paint")(x)
-        out = depth_to_space(out.astype(jnp.float32), patch)
-        while flow.shape[1] < image.shape[1]:
-            flow = double(flow)
-        flow, out = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, out))
-        image, rgb = image.astype(jnp.float32), out[..., :3]
+        out = depth_to_planes(out, patch).astype(jnp.float32)
+        rgb, logits = out[:, :3], out[:, 3:]
         # Begins as mostly the photograph, bent: what stands still is found once flows are.
-        logits = out[..., 3:] + jnp.array(FIRST)[None, None, None, None, :]
-        shares = nn.softmax(jnp.concatenate([logits, jnp.zeros_like(rgb[..., :1])], axis=-1))
-        return Render(compose(image, flow, shares, rgb), flow, shares, rgb)
+        logits = logits + jnp.array(FIRST)[None, :, None, None]
+        shares = nn.softmax(jnp.concatenate([logits, jnp.zeros_like(rgb[:, :1])], axis=1), axis=1)
+        image = image.astype(jnp.float32)
+        flow = _clips(self._at(image, flow), image.shape[0])
+        warped = warp(image, flow, self._warp)
+        still = jnp.repeat(image.transpose(0, 3, 1, 2), frames, axis=0)
+        moved = warped.reshape(-1, *warped.shape[2:]).transpose(0, 3, 1, 2)
+        frame = shares[:, :1] * moved + shares[:, 1:2] * still + shares[:, 2:] * rgb
+        frame, shares, rgb = (_clips(planes, image.shape[0]) for planes in (frame, shares, rgb))
+        return Render(frame, flow, shares, rgb, warped)
 
     def _accumulated(
         self,
         image: Float[Array, "b h w 3"],
-        flow: Float[Array, "n r r 2"],
-        colours: Float[Array, "n r r 3"],
-        frames: int,
+        flow: Float[Array, "n 2 r r"],
+        colours: Float[Array, "n 3 r r"],
     ) -> Render:
-        while flow.shape[1] < image.shape[1]:
-            flow, colours = double(flow), double(colours)
-        flow, colours = (y.reshape(image.shape[0], frames, *y.shape[1:]) for y in (flow, colours))
+        flow, colours = (_clips(self._at(image, x), image.shape[0]) for x in (flow, colours))
         painted = jnp.zeros_like(colours).at[..., 2].set(1.0)
-        return Render(colours, flow, painted, colours)
+        return Render(colours, flow, painted, colours, warp(image, flow, self._warp))
+
+    def _at(self, image: Float[Array, "b h w 3"], x: Float[Array, "n c r r"]) -> Array:
+        """Planes at the resolution of the image."""
+        while x.shape[2] < image.shape[1]:
+            x = _larger(x)
+        return x
+
+
+def _larger(planes: Float[Array, "n c h w"]) -> Float[Array, "n c hh ww"]:
+    return double(planes, axes=(2, 3))
+
+
+def _clips(planes: Float[Array, "n c h w"], batch: int) -> Float[Array, "{batch} t h w c"]:
+    """Frames that were folded into the batch, as images again."""
+    return planes.reshape(batch, -1, *planes.shape[1:]).transpose(0, 1, 3, 4, 2)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Method = Literal["gather", "tent"]
+Method = Literal["gather", "tent", "kernel"]
 
 
 def warp(
@@ -24,14 +24,15 @@ def warp(
 
     One source serves its t flows without being copied. `gather` reads four rows a pixel (fast on a
     CPU); `tent` multiplies by the matrix of bilinear weights, h·w × h·w (fast on a matrix unit
-    while the map is small). Both give the same numbers to 1e-5.
+    while the map is small); `kernel` does so on a TPU without ever storing that matrix, and gathers
+    elsewhere. All give the same numbers to 1e-5; launch/aot/warps.md compares what they cost.
     """
     h, w = features.shape[1:3]
     flow = flow.astype(jnp.float32)
     x = jnp.arange(w, dtype=jnp.float32)[None, None, None, :] + flow[..., 0] * w
     y = jnp.arange(h, dtype=jnp.float32)[None, None, :, None] + flow[..., 1] * h
     x, y = jnp.clip(x, 0, w - 1), jnp.clip(y, 0, h - 1)
-    sample = {"gather": _gather, "tent": _tent}[method]
+    sample = {"gather": _gather, "tent": _tent, "kernel": _kernel}[method]
     return sample(features, x, y)
 
 
@@ -74,3 +75,11 @@ def _tent(
         features.reshape(b, h * w, c),
         precision=jax.lax.Precision.HIGHEST,
     )
+
+
+def _kernel(
+    features: Float[Array, "b h w c"], x: Float[Array, "b t h w"], y: Float[Array, "b t h w"]
+) -> Float[Array, "b t h w c"]:
+    from facespeak_jax.face.kernels.sample import sample  # Pallas: a while, and for TPUs only
+
+    return sample(_gather, features, x, y)

@@ -23,7 +23,6 @@ from facespeak_jax.face.convolution import halve
 from facespeak_jax.face.critic import ImageCritic
 from facespeak_jax.face.generator import Render
 from facespeak_jax.face.motion_basis import Motion
-from facespeak_jax.face.warp import warp
 from facespeak_jax.model import part
 from facespeak_jax.stages.stage import Batch, Metrics, Outputs, Params, started
 
@@ -133,10 +132,9 @@ class FaceStage:
         fake, real = render.image[:, 0], _floats(batch["target"])
         where = attention(batch, self.weight.box, real.shape[1])
         terms = {"pixel": pyramid_l1(fake, real, where), "gradient": edge_l1(fake, real, where)}
-        # The warp alone: else painting learns first, and takes the flow's gradient with its mask.
-        warped = warp(_floats(batch["source"]), render.flow)[:, 0]
         terms["landmark"] = landmark_error(render.flow[:, 0], batch)
-        terms["warped"] = pyramid_l1(warped, real, where)
+        # The warp alone: else painting learns first, and takes the flow's gradient with its mask.
+        terms["warped"] = pyramid_l1(render.warped[:, 0], real, where)
         terms |= self._identity(motion, batch["speaker"])
         terms |= self._readings(params, motion, batch)
         if self._perceptual is not None:

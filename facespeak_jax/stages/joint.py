@@ -22,7 +22,6 @@ from facespeak_jax.data.examples.motion import HISTORY
 from facespeak_jax.data.examples.speech import SpeechExamples
 from facespeak_jax.face import perceptual
 from facespeak_jax.face.generator import Render
-from facespeak_jax.face.warp import warp
 from facespeak_jax.motion import sampler
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.motion.sync import SYNC_FRAMES, SYNC_MELS, SyncExpert, mouth_crops
@@ -256,7 +255,7 @@ class JointStage:
         real = self._shown(to_float(batch["frames"]), batch).reshape(flat)
         boxes = {name: batch[name].reshape(-1, 4) for name in ("mouth_box", "eye_box")}
         where = attention(boxes, face.box, size)
-        warped = warp(to_float(batch["source"]), render.flow).reshape(flat)
+        warped = render.warped.reshape(flat)
         terms = {
             "pixel": pyramid_l1(fake, real, where),
             "gradient": edge_l1(fake, real, where),

@@ -6,7 +6,6 @@ wrong by as much as their own size (tests/training/test_placement.py). So it is 
 every module.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import flax.linen as nn
 import jax
 from jax.sharding import PartitionSpec as P
 
-BATCH = ("data", "fsdp")  # the axes of a mesh that examples are split over
+from facespeak_jax.mesh import BATCH, ways
 
 
 def by_example(x: Any) -> Any:
@@ -27,8 +26,7 @@ def by_example(x: Any) -> Any:
     mesh = jax.sharding.get_abstract_mesh()
     if not isinstance(x, jax.Array) or not x.ndim or not set(BATCH) <= set(mesh.axis_names):
         return x
-    ways = math.prod(mesh.shape[axis] for axis in BATCH)
-    return x if x.shape[0] % ways else jax.lax.with_sharding_constraint(x, P(BATCH))
+    return x if x.shape[0] % ways(mesh) else jax.lax.with_sharding_constraint(x, P(BATCH))
 
 
 def kept(

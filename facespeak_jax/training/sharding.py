@@ -14,9 +14,8 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from facespeak_jax.errors import FaceSpeakError
-from facespeak_jax.training.placement import BATCH
+from facespeak_jax.mesh import AXES, BATCH, ways
 
-AXES = ("data", "fsdp", "tensor")
 AnyMesh = Mesh | AbstractMesh
 MIN_SIZE = 2**14  # arrays with fewer elements are not worth splitting
 
@@ -52,9 +51,8 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 def check_batch(batch: int, mesh: AnyMesh) -> None:
     """Raises MeshMismatch unless `batch` rows split evenly over the mesh."""
-    ways = mesh.shape["data"] * mesh.shape["fsdp"]
-    if batch % ways:
-        raise MeshMismatch(f"a batch of {batch} cannot be split over {ways} devices evenly")
+    if batch % ways(mesh):
+        raise MeshMismatch(f"a batch of {batch} cannot be split over {ways(mesh)} devices evenly")
 
 
 def replicate(shape: tuple[int, ...], mesh: AnyMesh) -> P:

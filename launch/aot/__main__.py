@@ -7,12 +7,13 @@ a run can be interrupted and continued. Needs `pip install '.[aot]'`, and no TPU
 import argparse
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from facespeak_jax.training import chips
-from launch.aot import compiling, report
-from launch.aot.pairs import PAIRS, Pair, rows_of
+from launch.aot import compiling, report, tables
+from launch.aot.pairs import PAIRS, Pair, What, rows_of
 
 HERE = Path(__file__).parent
 
@@ -23,12 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every pair of the list")
     parser.add_argument("--config", help="configs/<size>.py:<stage>")
     parser.add_argument("--topology", help="<chip>:<chips along each axis>, as in v5e:16x16")
-    parser.add_argument("--what", choices=("step", "sampler"), default="step")
+    parser.add_argument("--what", choices=get_args(What), default="step")
     parser.add_argument("--rows", type=int, help="for each device; default: the list's, or 1")
     parser.add_argument(
         "--override", action="append", default=[], metavar="NAME=VALUE", help="of the config"
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the report is")
+    parser.add_argument("--texts", type=Path, help="where to keep the programs and the log")
     given = parser.parse_args(arguments)
     if given.all == bool(given.config or given.topology):
         parser.error("give --all, or --config and --topology")
@@ -36,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--config and --topology belong together")
     if given.topology and given.topology.partition(":")[0] not in chips.CHIPS:
         parser.error(f"no chip of {given.topology!r} is known; there are {', '.join(chips.CHIPS)}")
-    return _run(PAIRS if given.all else [_one(given)], given.out, again=not given.all)
+    pairs = PAIRS if given.all else [_one(given)]
+    return _run(pairs, given.out, given.texts, again=not given.all)
 
 
 def _one(given: argparse.Namespace) -> Pair:
@@ -52,16 +55,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def _run(pairs: list[Pair] | tuple[Pair, ...], out: Path, *, again: bool) -> int:
+def _run(pairs: Sequence[Pair], out: Path, texts: Path | None, *, again: bool) -> int:
     """Compiles what is missing, the report written after each; `again` also what is there."""
     failed = 0
     for pair in pairs:
         if report.finished(report.load(out / "report.json").get(pair.name)) and not again:
             continue
         print(pair.name, file=sys.stderr, flush=True)
-        entry = compiling.run(pair)
+        entry = compiling.run(pair, texts)
         report.write(out, report.load(out / "report.json") | {pair.name: entry})
-        print("\n".join(report.lines(entry)), flush=True)
+        print("\n".join(tables.lines(entry)), flush=True)
         failed += not report.finished(entry)
     return 1 if failed else 0
 

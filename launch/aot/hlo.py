@@ -138,12 +138,13 @@ def _size(shape: str, kind: str, started: bool) -> int:
         arrays = [array for array in arrays if array != ("u32", "")]
         arrays = arrays[len(arrays) // 2 :]
     return sum(
-        _bytes(name) * math.prod(int(n) for n in dimensions.split(",") if n)
+        bytes_of(name) * math.prod(int(n) for n in dimensions.split(",") if n)
         for name, dimensions in arrays
     )
 
 
-def _bytes(name: str) -> int:
+def bytes_of(name: str) -> int:
+    """Of a number of a type, as XLA names it; at least one."""
     if name in SIZES:
         return SIZES[name]
     bits = re.search(r"\d+", name)

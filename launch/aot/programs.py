@@ -21,16 +21,20 @@ from facespeak_jax import model, pipeline, sampling, stages
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.stages.stage import Stage
 from facespeak_jax.training import plan, sharding
-from launch.aot import examples
+from launch.aot import examples, generators
 from launch.aot.pairs import Pair
+
+WHOLE = ("step", "sampler")  # what all devices do together; of a generator alone one tells all
 
 # A sentence of ten seconds, in the sampler's buckets.
 TOKENS, FRAMES = pipeline.TOKEN_BUCKETS[1], pipeline.FRAME_BUCKETS[4]
 
 
-def devices(topology: str) -> list[jax.Device]:
-    """The devices of a TPU topology, to compile for; needs `compiling.ENVIRONMENT`."""
-    return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
+def devices(pair: Pair) -> list[jax.Device]:
+    """The TPUs to compile for, or one of them for a generator by itself; needs
+    `compiling.ENVIRONMENT`."""
+    found = topologies.get_topology_desc(platform="tpu", topology_name=pair.topology).devices
+    return list(found) if pair.what in WHOLE else [found[0]]
 
 
 def read_config(pair: Pair, count: int) -> ConfigDict:
@@ -47,10 +51,16 @@ def read_config(pair: Pair, count: int) -> ConfigDict:
 def traced(pair: Pair, on: list[jax.Device]) -> Iterator[tuple[str, Traced]]:
     """Name and trace of every program. Runs nothing: `on` need not be of this machine."""
     config = read_config(pair, len(on))
-    mesh = sharding.make_mesh(dict(config.mesh), on)
-    stage = stages.build(config)
+    sizes = dict(config.mesh) if pair.what in WHOLE else dict.fromkeys(sharding.AXES, 1)
+    mesh = sharding.make_mesh(sizes, on)
     with jax.set_mesh(mesh):
-        yield from (_step if pair.what == "step" else _sampler)(stage, config, mesh)
+        if pair.what == "generator":
+            yield from generators.shipped(config, mesh)
+        elif pair.what == "plain generator":
+            yield from generators.plainly(config.data.batch, mesh)
+        else:
+            make = _step if pair.what == "step" else _sampler
+            yield from make(stages.build(config), config, mesh)
 
 
 def _step(stage: Stage, config: ConfigDict, mesh: Mesh) -> Iterator[tuple[str, Traced]]:
@@ -105,7 +115,8 @@ def products(jaxpr: Any) -> int:
     """Operations of the matrix products and convolutions of a traced program, on all devices.
 
     A loop counts as often as it runs, of branches the dearest; a multiplication and an addition are
-    two. What is computed twice to save memory is no product here, so this is the useful work.
+    two. Neither what is computed twice to save memory counts, nor what a TPU multiplies because it
+    is slow at moving: this is the useful work.
     """
     total = 0
     for equation in jaxpr.eqns:
@@ -123,7 +134,9 @@ def products(jaxpr: Any) -> int:
             out = math.prod(equation.outvars[0].aval.shape)
             total += 2 * out * math.prod(kernel) // (features * spread)
         elif name == "cond":
-            total += max(products(branch.jaxpr) for branch in parameters["branches"])
+            branches = [products(branch.jaxpr) for branch in parameters["branches"]]
+            # Where platforms have ways of their own, the last branch is what all others do.
+            total += branches[-1] if parameters.get("branches_platforms") else max(branches)
         else:
             times = parameters.get("length", 1) if name == "scan" else 1
             total += times * sum(map(products, jaxprs_in_params(parameters)))

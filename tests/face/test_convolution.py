@@ -9,7 +9,7 @@ from scipy.signal import correlate
 from facespeak_jax.face.convolution import (
     ModulatedConv,
     ResidualDown,
-    depth_to_space,
+    depth_to_planes,
     double,
     halve,
     space_to_depth,
@@ -53,10 +53,20 @@ def test_demodulated_output_has_unit_variance():
     assert 0.8 < float(np.std(y[:, 1:-1, 1:-1])) < 1.2
 
 
-def test_double_is_the_bilinear_resize():
+@pytest.fixture(params=["cpu", "tpu"])
+def platform(request, monkeypatch):
+    """Has what is written for a TPU run here."""
+    if request.param == "tpu":
+        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *x, tpu, default: tpu(*x))
+    return request.param
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (2, 3), (0, 3)])
+def test_double_is_the_bilinear_resize(platform, axes):
     x = normal(2, 5, 3, 4)
-    expected = jax.image.resize(x, (2, 10, 6, 4), "bilinear")
-    np.testing.assert_allclose(double(x), expected, atol=1e-6)
+    shape = [2 * n if axis in axes else n for axis, n in enumerate(x.shape)]
+    expected = jax.image.resize(x, shape, "bilinear")
+    np.testing.assert_allclose(double(x, axes), expected, atol=1e-6)
 
 
 def test_halve_undoes_double_of_a_constant_and_keeps_the_mean():
@@ -65,11 +75,11 @@ def test_halve_undoes_double_of_a_constant_and_keeps_the_mean():
     np.testing.assert_allclose(halve(double(0 * x + 2.5)), 0 * x + 2.5, atol=1e-6)
 
 
-def test_pixels_into_channels_and_back():
+def test_pixels_into_channels_and_back(platform):
     x = normal(2, 8, 12, 3)
     deep = space_to_depth(x, 4)
     assert deep.shape == (2, 2, 3, 48)
-    np.testing.assert_array_equal(depth_to_space(deep, 4), x)
+    np.testing.assert_array_equal(depth_to_planes(deep, 4), x.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(deep[1, 1, 2], x[1, 4:8, 8:12].reshape(-1))
 
 

@@ -60,7 +60,8 @@ def test_enlarging_moves_the_pixels_of_the_finer_picture():
     flow = jnp.zeros((1, 1, SIZE, SIZE, 2)).at[..., 0].set(2 / (3 * SIZE))
     shares = jnp.broadcast_to(jnp.array([0.5, 0.25, 0.25]), (1, 1, SIZE, SIZE, 3))
     rgb = jnp.full((1, 1, SIZE, SIZE, 3), 0.4)
-    out = enlarge(Render(jnp.zeros_like(rgb), flow, shares, rgb), fine)
+    blank = jnp.zeros_like(rgb)
+    out = enlarge(Render(blank, flow, shares, rgb, blank), fine)
     moved = jnp.concatenate([fine[:, :, 2:], fine[:, :, -1:], fine[:, :, -1:]], axis=2)
     expected = 0.5 * moved + 0.25 * fine + 0.25 * 0.4
     np.testing.assert_allclose(out.image[:, 0], expected, atol=1e-5)

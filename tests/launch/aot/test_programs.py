@@ -126,14 +126,18 @@ def test_eight_devices_reduce_their_gradients():
 
 
 @pytest.mark.slow
-def test_a_step_compiles_for_tpus_that_are_not_here():
+def test_a_step_compiles_for_tpus_that_are_not_here(tmp_path):
     pytest.importorskip("libtpu")
     pair = Pair("configs/smoke.py:face", "v5e:2x2", 2)
-    entry = compiling.run(pair)
+    entry = compiling.run(pair, tmp_path)
     assert "error" not in entry, entry
     assert entry["devices"] == 4
     assert entry["replicated"] == []
     (program,) = entry["programs"]
     assert program["rematerialised"] == 0
     assert program["code"] > 0
+    assert program["hbm"] > 0
+    (log,), (text,) = tmp_path.glob("*.log"), tmp_path.glob("*.hlo")
+    assert "step" in log.read_text()
+    assert text.read_text().startswith("HloModule jit_step")
     assert sum(one["sent"] for one in program["collectives"]) > 0
