@@ -145,3 +145,7 @@ def _saved(found: dict[str, dict[str, Any]]) -> Iterator[str]:
             f"{1e-9 * total['chosen']:.3g} GB as chosen, "
             f"{total['gather'] / total['chosen']:.1f} times fewer.\n"
         )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
