@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         found[case.name] = _apart(case)
         print(case.name, found[case.name], flush=True)
         file.write_text(json.dumps(found, indent=1) + "\n")
-        (given.out / "warps.md").write_text(markdown(found))
+    (given.out / "warps.md").write_text(markdown(found))
     return 0
 
 
