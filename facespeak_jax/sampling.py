@@ -33,7 +33,7 @@ MOTION_STEPS = 5
 TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
 # guidance does (Ho & Salimans 2022): a small decoder renders voices more alike than they are.
-GUIDANCE = 1.5
+GUIDANCE = 1.0
 
 
 class Face(NamedTuple):
