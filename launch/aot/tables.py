@@ -75,8 +75,9 @@ def _row(pair: Pair, entry: Entry, program: dict[str, Any]) -> str:
         f"**{1e3 * seconds:.3g}**" if name == bounds.binds else f"{1e3 * seconds:.3g}"
         for name, seconds in times.items()
     )
+    name = program["name"]
     cells = (
-        program["name"],
+        f"{pair.what} {name}" if "generator" in pair.what else name,
         f"{held / GIB:.2f} ({1 - held / room:.0%})",
         f"{1e-12 * program['flops']:.3g} ({1e-12 * program['useful']:.3g})",
         f"{1e-9 * program['hbm']:.3g} ({1e-9 * program['moved']:.3g})",

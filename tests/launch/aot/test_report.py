@@ -203,3 +203,10 @@ def test_the_line_that_names_the_error():
     assert compiling.last_error(log) == "jax.errors.JaxRuntimeError: ABORTED: in use"
     assert compiling.last_error("one\ntwo\n") == "two"
     assert compiling.last_error("") == "no word"
+
+
+def test_generators_are_told_apart_in_the_main_table():
+    both = [dataclasses.replace(SMALL, what=what) for what in ("plain generator", "generator")]
+    rows = [tables.lines(entry(pair, 1, 0))[0] for pair in both]
+    assert "| plain generator step |" in rows[0]
+    assert "| generator step |" in rows[1]
