@@ -33,6 +33,7 @@ class Flow:
 
     def __init__(self, place: Path):
         self.place = place
+        self.begun: list[subprocess.Popen] = []
         (place / "bin").mkdir()
         for name in ("python", "facespeak"):
             (place / "bin" / name).write_text(STANDIN.format(place=place))
@@ -47,7 +48,24 @@ class Flow:
         given = {"PATH": f"{self.place / 'bin'}:/usr/bin:/bin"}
         pipe = subprocess.PIPE
         command = ["bash", SCRIPT, *words]
-        return subprocess.Popen(command, cwd=ROOT, env=given, text=True, stdout=pipe, stderr=pipe)
+        begun = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=given,
+            text=True,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+        )
+        self.begun.append(begun)
+        return begun
+
+    def end(self) -> None:
+        """Nothing outlives a test that failed: neither a script nor what it runs."""
+        for begun in self.begun:
+            if begun.poll() is None:
+                os.killpg(begun.pid, signal.SIGKILL)
+            begun.communicate()
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         begun = self.begin(*words)
@@ -61,7 +79,9 @@ class Flow:
 
 @pytest.fixture
 def flow(tmp_path):
-    return Flow(tmp_path)
+    found = Flow(tmp_path)
+    yield found
+    found.end()
 
 
 @pytest.mark.parametrize(

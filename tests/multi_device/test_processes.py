@@ -1,5 +1,6 @@
 """Trainings in two processes: the same as in one, and how they end when one of them does."""
 
+import multiprocessing
 import signal
 import time
 from pathlib import Path
@@ -27,6 +28,17 @@ def plan(corpus, cache, tmp_path):
         return Plan(corpus, str(tmp_path / name), cache, devices, train=train, **options)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on():
+    """A test that fails leaves no training behind that others would wait for."""
+    before = multiprocessing.active_children()
+    yield
+    for process in multiprocessing.active_children():
+        if process not in before:
+            process.kill()
+            process.join()
 
 
 def weights(plan):
