@@ -248,6 +248,7 @@ def _train(arguments: list[str]) -> int:
         print(f"facespeak: {error}", file=sys.stderr)
         return 1
     sys.argv = ["facespeak train", *arguments]
+    sys.path.insert(0, os.getcwd())  # where `python -m` looks, too: a config imports its neighbours
     runpy.run_module("facespeak_jax.main", run_name="__main__", alter_sys=False)
     return 0
 

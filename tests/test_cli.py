@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
@@ -98,6 +102,15 @@ def test_usage_errors_exit_with_two():
     with pytest.raises(SystemExit) as exit_:
         cli.main(["speak", "--portrait", "x.png"])
     assert exit_.value.code == 2
+
+
+def test_training_by_the_installed_command_finds_what_a_config_imports(tmp_path):
+    command = [str(Path(sys.executable).parent / "facespeak"), "train"]
+    command += ["--config", "configs/smoke.py:face", "--workdir", str(tmp_path)]
+    command += ["--config.data.paths=('/nowhere',)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "/nowhere should be, or hold exactly one, directory of clips" in done.stderr
 
 
 def test_prepare_manifest(tmp_path, capsys):
