@@ -69,7 +69,7 @@ def get_config(stage: str = "face") -> ConfigDict:
     """The base run of a stage; `data.paths` is to be given."""
     override = {
         "loss": LOSS.get(stage, {}),
-        "data": {"threads": 32},
+        "data": {"threads": 4, "workers": 8},
         "mesh": {"data": -1, "fsdp": 4},
         "train": {
             "steps": STEPS.get(stage, 50_000),

@@ -108,7 +108,12 @@ DATA = {
     "motion": {"shortest": 64, "frames": 128, "tokens": 192},
     "joint": {"frames": 48, "tokens": 192, "mels": 800, "crop": 200, "augment": 1.0},
 }
-SHARED_DATA = {"split": "train", "eval_split": "validation", "threads": 2}
+SHARED_DATA = {
+    "split": "train",
+    "eval_split": "validation",
+    "threads": 2,  # that make batches, in each of
+    "workers": 0,  # processes; 0 for this one
+}
 OPTIM = {
     "lr": 3e-4,
     "schedule": "cosine",  # or "constant"

@@ -55,6 +55,7 @@ class Plan:
     pause: float = 0.0  # seconds after every step
     file_size: int = 0  # bytes no file may exceed: a full disk; 0 for no limit
     silence: float = 20.0
+    workers: int = 0  # that make batches
     mesh: dict[str, int] = dataclasses.field(default_factory=dict)
     order: tuple[int, ...] = ()  # of the devices in the mesh
     train: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -84,6 +85,11 @@ class Training:
     def send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)
+
+    def children(self) -> list[int]:
+        """The processes that it has begun and that have not ended; Linux tells."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
     def end(self, seconds: float = 600) -> int:
         """The exit code; -15 for one that died of SIGTERM."""
@@ -148,6 +154,7 @@ def _train(plan: Plan, phase: Any, log: str) -> None:
         _reorder(plan.order)
     config = toy.config(plan.corpus, **plan.train)
     config.mesh.update(plan.mesh)
+    config.data.workers = plan.workers
     try:
         with processes.Joined(plan.group, wait=60.0, silence=plan.silence):
             state = loop.run(toy.ToyStage(config), config, plan.workdir)

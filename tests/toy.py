@@ -26,6 +26,7 @@ def config(*paths: str, **train: object) -> ConfigDict:
             "eval_split": "validation",
             "batch": 8,
             "threads": 1,
+            "workers": 0,
         },
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
         "upstream": {},

@@ -1,5 +1,9 @@
 """Batches as a pure function of (seed, step): no reader state, the same on one host or many."""
 
+import contextlib
+import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
@@ -7,7 +11,7 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 import grain
 import jax
 import numpy as np
-from absl import logging
+from absl import flags, logging
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
@@ -17,6 +21,7 @@ from facespeak_jax.data.schema import BadExample
 from facespeak_jax.errors import FaceSpeakError
 
 _ATTEMPTS = 32  # clips tried for one example before the data is called bad
+BATCHES_A_WORKER = 2  # that wait to be used
 
 Example = dict[str, np.ndarray | np.generic]
 
@@ -41,7 +46,7 @@ class Batches:
 
     Example n of all time is `step * batch + row`. Its clip comes from a reshuffle of every epoch
     (of each source, mixed by weight), its randomness from (seed, n); a clip that raises BadExample
-    is replaced by one drawn from (seed, n, attempt) and counted in `replaced`.
+    is replaced by one drawn from (seed, n, attempt).
     """
 
     def __init__(
@@ -58,12 +63,11 @@ class Batches:
             if not len(clips):
                 raise BadData(f"{clips.name} is empty")
         self.batch = batch
-        self.replaced = 0
+        self.replaced = 0  # clips, in what `prefetch` gave out
         self.sources = sources
         self._example = example
         self._seed = seed
         self._rows = range(batch)[rows] if isinstance(rows, slice) else rows
-        self._lock = threading.Lock()
         shuffled = [
             grain.MapDataset.source(_Positions(i, len(clips))).seed(seed + i).shuffle().repeat()
             for i, clips in enumerate(sources)
@@ -75,19 +79,27 @@ class Batches:
 
     def __getitem__(self, step: SupportsIndex) -> Example:
         """This process's rows of the batch of `step`. Raises BadData."""
-        step = step.__index__()
-        made = [self._make(step * self.batch + row)[0] for row in self._rows]
+        return self.made(step.__index__())[0]
+
+    def made(self, step: int) -> tuple[Example, int]:
+        """The same, and how many clips were replaced in it. Raises BadData."""
+        examples, _, attempts = zip(*self._examples(step), strict=True)
         try:
-            return {name: np.stack([example[name] for example in made]) for name in made[0]}
+            batch = {name: np.stack([one[name] for one in examples]) for name in examples[0]}
         except ValueError as error:
-            shapes = {name: sorted({e[name].shape for e in made}) for name in made[0]}
+            shapes = {name: sorted({one[name].shape for one in examples}) for name in examples[0]}
             raise BadData(f"the examples of step {step} differ in shape: {shapes}") from error
+        return batch, sum(attempts)
 
     def clip_ids(self, step: int) -> list[str]:
         """The clips behind this process's rows of `step`."""
-        return [self._make(step * self.batch + row)[1] for row in self._rows]
+        return [clip_id for _, clip_id, _ in self._examples(step)]
 
-    def _make(self, n: int) -> tuple[Example, str]:
+    def _examples(self, step: int) -> Iterator[tuple[Example, str, int]]:
+        return (self._make(step * self.batch + row) for row in self._rows)
+
+    def _make(self, n: int) -> tuple[Example, str, int]:
+        """Example n of all time, its clip, and how many were tried before it."""
         drawn = self._schedule[n]
         assert drawn is not None  # it is only where a schedule filters
         source, position = drawn
@@ -97,10 +109,8 @@ class Batches:
             if attempt:
                 position = int(rng.integers(len(clips)))
             try:
-                return self._example(clips, rng, position), clips.clip_ids[position]
+                return self._example(clips, rng, position), clips.clip_ids[position], attempt
             except BadExample as error:
-                with self._lock:
-                    self.replaced += 1
                 logging.log_first_n(
                     logging.WARNING, "Replaced clip %s: %s", 20, clips.clip_ids[position], error
                 )
@@ -160,8 +170,42 @@ def to_device(batch: Example, sharding: NamedSharding) -> dict[str, jax.Array]:
     return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
 
-def prefetch(source: Batches, start: int, stop: int, threads: int) -> Iterator[Example]:
-    """Batches `start` to `stop` in order, made ahead of time by background threads."""
-    steps = grain.MapDataset.range(start, stop).map(source.__getitem__)
+def prefetch(
+    source: Batches, start: int, stop: int, *, threads: int, workers: int = 0
+) -> Iterator[Example]:
+    """Batches `start` to `stop` in order, made ahead of time and counted.
+
+    By `threads` of this process or, for chips that eat faster than one Python can feed, by as many
+    in each of `workers` processes.
+    """
+    steps = grain.MapDataset.range(start, stop).map(source.made)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    return iter(steps.to_iter_dataset(options))
+    ahead = steps.to_iter_dataset(options)
+    if workers:
+        if not flags.FLAGS.is_parsed():  # grain has flags of its own, and asks for their values
+            flags.FLAGS.mark_as_parsed()
+        processes = grain.MultiprocessingOptions(
+            num_workers=workers, per_worker_buffer_size=BATCHES_A_WORKER
+        )
+        ahead = ahead.mp_prefetch(processes, worker_init_fn=_begin_worker)
+    with contextlib.closing(iter(ahead)) as made:
+        for batch, replaced in made:
+            source.replaced += replaced
+            yield batch
+
+
+def _begin_worker(index: int, count: int) -> None:
+    """Makes a process one that only reads: it leaves the accelerator alone, and it is not asked to
+    stop, which whoever uses its batches is, but ends with that process, however that ends."""
+    del index, count
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, signal.SIG_IGN)
+    jax.config.update("jax_platforms", "cpu")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

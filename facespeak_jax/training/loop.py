@@ -205,8 +205,9 @@ class _Run:
         return now, planned
 
     def ahead(self, start: int) -> Iterator[pipeline.Example]:
+        data, stop = self.config.data, self.config.train.steps
         return pipeline.prefetch(
-            self.batches, start, self.config.train.steps, self.config.data.threads
+            self.batches, start, stop, threads=data.threads, workers=data.workers
         )
 
     def on_device(self, batch: pipeline.Example) -> dict[str, jax.Array]:

@@ -63,9 +63,11 @@ def test_a_bad_clip_is_replaced_reproducibly_and_counted():
         return draw(clips, rng, position)
 
     one, other = make(example=picky, batch=20), make(example=picky, batch=20)
-    batch = one[1]
+    batch, replaced = one.made(1)
     assert 2 not in batch["position"]
-    assert one.replaced == 1
+    assert replaced == 1
+    assert len(list(pipeline.prefetch(one, 1, 4, threads=1))) == 3
+    assert one.replaced == 3  # each of three epochs has the bad one
     np.testing.assert_array_equal(other[1]["position"], batch["position"])
     good = make(batch=20)[1]
     assert (good["position"] != batch["position"]).sum() == 1
@@ -90,9 +92,11 @@ def test_unequal_shapes_are_named():
         make(example=ragged)[0]
 
 
-def test_prefetch_is_in_order_and_equal_to_indexing():
+@pytest.mark.parametrize("workers", [0, 2])
+def test_prefetch_is_in_order_and_equal_to_indexing(workers):
     batches = make()
-    for step, batch in zip(range(4, 9), pipeline.prefetch(batches, 4, 9, threads=2), strict=True):
+    ahead = pipeline.prefetch(batches, 4, 9, threads=2, workers=workers)
+    for step, batch in zip(range(4, 9), ahead, strict=True):
         np.testing.assert_array_equal(batch["noise"], batches[step]["noise"])
 
 

@@ -2,9 +2,12 @@
 
 import collections
 import dataclasses
+import os
 import random
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +82,29 @@ def test_signals_at_random_moments(plan, digest):
             round_, newest = round_ + 1, 0
     print("signals met:", dict(met))
     assert interruption.finish(elsewhere(plan, f"random-{round_}")) == digest
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_signals_to_the_processes_that_make_batches(plan, digest):
+    """Whoever asks a training to stop may ask its children too; whoever kills it forgets them."""
+    parts = dataclasses.replace(elsewhere(plan, "workers"), workers=2)
+    (training,) = interruption.begin(parts)
+    training.wait_for("step")
+    for child in training.children():
+        os.kill(child, signal.SIGTERM)
+    training.send(signal.SIGTERM)
+    assert training.end() == 0, training.said()
+    (training,) = interruption.begin(parts)
+    training.wait_for("step")
+    children = training.children()
+    assert len(children) >= 2
+    training.send(signal.SIGKILL)
+    assert training.end() == -signal.SIGKILL
+    until = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < until, children
+        time.sleep(0.1)
+    assert interruption.finish(parts) == digest
 
 
 def test_a_full_disk(plan):
