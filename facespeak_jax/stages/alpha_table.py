@@ -4,6 +4,7 @@ Encoding every frame of every example again would take most of the motion stage'
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from facespeak_jax.stages.sync import to_float
 ENCODED_AT_ONCE = 64  # frames
 CLIPS_A_FILE = 64
 IDENTITIES = 4  # frames of a clip whose f_id is kept
+POLL_SECONDS = 1.0  # between looks for what other processes write
 
 
 def alpha_and_identity(
@@ -58,11 +60,10 @@ def encode_corpus(
 
     Files of CLIPS_A_FILE clips each lie in a subdirectory of `directory` named after the weights
     and the clips; those that are there already are not made again. With several processes each
-    makes its share (the directory must be one they all see). A clip that cannot be read is NaN.
+    makes its share and waits for the others' (the directory must be one they all see). A clip that
+    cannot be read is NaN.
     """
-    if jax.process_count() > 1:
-        params = multihost_utils.process_allgather(params, tiled=True)
-    params = jax.tree.map(np.asarray, params)
+    params = jax.tree.map(np.asarray, _gathered(params))
     names = hashlib.sha256("\n".join([str(size), *clips.clip_ids]).encode()).hexdigest()[:16]
     place = epath.Path(directory) / f"{fingerprint(params)}-{names}"
     place.mkdir(parents=True, exist_ok=True)
@@ -75,9 +76,35 @@ def encode_corpus(
         _write(
             files[index], clips, range(first, min(first + CLIPS_A_FILE, len(clips))), encode, size
         )
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("encode_corpus")
+    _await(files)
     return _read(files, clips)
+
+
+def _gathered(params: Any) -> Any:
+    """Parameters of which some may be spread over processes, whole in each."""
+    leaves, structure = jax.tree.flatten(params)
+    spread = [isinstance(x, jax.Array) and not x.is_fully_addressable for x in leaves]
+    # Only these: what every process has whole would come back once for each of them.
+    parts = [x for x, is_spread in zip(leaves, spread, strict=True) if is_spread]
+    whole = iter(multihost_utils.process_allgather(parts, tiled=True) if parts else ())
+    return structure.unflatten(
+        next(whole) if is_spread else x for x, is_spread in zip(leaves, spread, strict=True)
+    )
+
+
+def _await(files: Sequence[epath.Path]) -> None:
+    """Returns when all files are there.
+
+    The files say it themselves: a meeting of processes may have a time limit, and their shares of a
+    large corpus take unequal time. A process that is lost ends all others, this one too.
+    """
+    missing = [file for file in files if not file.exists()]
+    while missing:
+        logging.log_every_n_seconds(
+            logging.INFO, "%d files of other processes are missing yet", 60, len(missing)
+        )
+        time.sleep(POLL_SECONDS)
+        missing = [file for file in missing if not file.exists()]
 
 
 class _Encode:

@@ -129,7 +129,7 @@ def test_a_lost_process_ends_the_other_soon(plan, lost):
     begun[lost].send(signal.SIGKILL)
     start = time.monotonic()
     assert begun[1 - lost].end() not in (0, None)
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 120  # silence, and what a loaded machine adds
     assert checkpoint.read_whole(parts.workdir) > 0
     # The same command goes on.
     again = interruption.begin(parts, 2)

@@ -1,5 +1,8 @@
 """The table of what the encoder sees: that it is that, made once, and made of what can be read."""
 
+import concurrent.futures
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +64,32 @@ def test_a_corpus_is_encoded_once_for_the_same_weights(face, encoded, monkeypatc
     other = jax.tree.map(lambda x: 1.01 * x, params)
     alpha_table.encode_corpus(machine, other, clips, directory, SIZE)
     assert len(list(directory.rglob("*.npz"))) == 2
+
+
+def test_processes_share_the_work_and_wait_for_each_other(face, encoded, tmp_path, monkeypatch):
+    """Each makes every other file of what it alone holds, and goes on when all are there."""
+    whole, clips, _ = encoded
+    monkeypatch.setattr(alpha_table, "CLIPS_A_FILE", 2)
+    monkeypatch.setattr(alpha_table, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    mine = threading.local()
+    monkeypatch.setattr(jax, "process_index", lambda: mine.index)
+
+    def process(index):
+        mine.index = index
+        # Host arrays: every process has all of them, and nothing is to be gathered.
+        machine, params = face
+        params = jax.tree.map(np.asarray, params)
+        return alpha_table.encode_corpus(machine, params, clips, tmp_path, SIZE)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(process, 0)
+        with pytest.raises(TimeoutError):
+            first.result(timeout=5)
+        np.testing.assert_array_equal(process(1).alpha, whole.alpha)
+        np.testing.assert_array_equal(first.result(timeout=60).alpha, whole.alpha)
+    assert len(list(tmp_path.rglob("*.npz"))) == -(-len(clips) // 2)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_clip_that_cannot_be_read_is_left_out(face, encoded, tmp_path, monkeypatch):
