@@ -17,6 +17,7 @@ from configs import lite
 
 STEPS = 4000
 HEAD = {"reducer": 16, "motion_prior": 16, "motion_field": 16}  # codes as wide as alpha_head
+HEAD_ALONE = {"lip": 0.0, "lip_change": 0.0}
 
 
 def _mapper(*hears: str) -> dict[str, Any]:
@@ -48,7 +49,9 @@ TWINS: dict[str, tuple[str, dict[str, Any]]] = {
             "train": {"steps": STEPS},
         },
     ),
-    # A code of another width can go on from nothing: as many steps as the motion stage itself.
+    # A code of another width has nothing to go on from. So both begin anew, without reducer, prior
+    # and field upstream, and take as many steps as the motion stage itself.
+    "reducer_control": ("motion", {"loss": HEAD_ALONE}),
     "no_reducer": (
         "motion",
         {
@@ -56,7 +59,7 @@ TWINS: dict[str, tuple[str, dict[str, Any]]] = {
                 part: {"latent": width, **({"plain": True} if part == "reducer" else {})}
                 for part, width in HEAD.items()
             },
-            "loss": {"lip": 0.0, "lip_change": 0.0},
+            "loss": HEAD_ALONE,
         },
     ),
     "voice_control": ("speech", _voice("identity")),

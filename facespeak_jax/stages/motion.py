@@ -115,25 +115,40 @@ class MotionStage:
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: jax.Array
     ) -> tuple[Float[Array, ""], Outputs]:
-        trained, lengths = params["model"], batch["length"]
-        sample_key, lip_key = jax.random.split(key)
-        alpha_head, alpha_lip, source, mouth = self._alphas(batch)
+        trained, lengths, weight = params["model"], batch["length"], self.config.loss
+        head_key, lip_key = jax.random.split(key)
         text = jax.lax.stop_gradient(self.text(params["frozen"], batch))
+        total, told = jnp.float32(0), {}
+        if weight.ae or weight.prior or weight.cfm:  # a twin may train the lips alone, or the head
+            total, told = self._head_loss(trained, text, batch, head_key, step)
+        if weight.lip or weight.lip_change:
+            _, alpha_lip, _, mouth = self._alphas(batch)
+            lips = self.modules.lips(
+                trained["lip_mapper"], text, self.mel(batch), mouth, lengths, lip_key
+            )
+            lip, lip_told = self.modules.lip_loss(lips, alpha_lip, lengths)
+            total, told = total + lip, told | lip_told
+        return total, Outputs(told)
 
-        ae, ae_metrics = self.modules.reducer_loss(
-            trained["reducer"], alpha_head, lengths + HISTORY
-        )
+    def _head_loss(
+        self,
+        trained: Mapping[str, Any],
+        text: TextFeatures,
+        batch: Batch,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """That of the reducer first, later that of prior and field."""
+        alpha_head, _, source, _ = self._alphas(batch)
+        lengths = batch["length"]
+        ae, told = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)
         code = self._code(trained, alpha_head, lengths)
-        sampling, sampler_metrics = self.modules.sampler_loss(
-            trained, text.features, code, source, batch["has_history"], lengths, sample_key
+        sampling, sampling_told = self.modules.sampler_loss(
+            trained, text.features, code, source, batch["has_history"], lengths, key
         )
-        lips = self.modules.lips(
-            trained["lip_mapper"], text, self.mel(batch), mouth, lengths, lip_key
-        )
-        lip, lip_metrics = self.modules.lip_loss(lips, alpha_lip, lengths)
         first = (step < self.config.loss.reducer_steps).astype(jnp.float32)
-        total = first * self.config.loss.ae * ae + (1.0 - first) * sampling + lip
-        return total, Outputs(ae_metrics | sampler_metrics | lip_metrics)
+        total = first * self.config.loss.ae * ae + (1.0 - first) * sampling
+        return total, told | sampling_told
 
     def eval(
         self, params: Params, batch: Batch, key: jax.Array

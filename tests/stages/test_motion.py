@@ -184,3 +184,20 @@ def test_a_head_that_is_told_nothing(prepared):
     np.testing.assert_array_equal(lips(text), lips(other))
     assert not bool(modules.head_text(text.features).any())
     assert stage.modules.head_text(text.features) is text.features
+
+
+def test_what_has_no_weight_is_left_out(prepared):
+    """Of a twin that trains the lips alone, or the head alone: the other is not even computed."""
+    stage, params, batch, _, _ = prepared
+    _, whole = stage.loss(params, batch, KEY, jnp.int32(50))
+    lips = {"lip", "lip_change", "lip_share"}
+    for unweighted, kept in (
+        ({"ae", "prior", "cfm"}, lips),
+        ({"lip", "lip_change"}, set(whole.metrics) - lips),
+    ):
+        changed = ConfigDict(CONFIG.to_dict())
+        changed.loss.update(dict.fromkeys(unweighted, 0.0))
+        _, found = motion.MotionStage(changed).loss(params, batch, KEY, jnp.int32(50))
+        assert set(found.metrics) == kept
+        for name, value in found.metrics.items():
+            np.testing.assert_allclose(value, whole.metrics[name], rtol=1e-6, err_msg=name)

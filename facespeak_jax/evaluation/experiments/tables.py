@@ -52,10 +52,11 @@ def noise_reducer(machines: Machines) -> Table:
     }
     return Table(
         "Does the noise reducer calm the head? `codec` draws the motion seen in real frames again, "
-        "`codec_reduced` the same through the reducer; `no_reducer` samples motion without one.",
+        "`codec_reduced` the same through the reducer; `no_reducer` samples motion without one, "
+        "`reducer_control` with one, both trained anew for equally long.",
         PICTURES,
         rows | {name: Ours(twin, columns=groups) for name, twin in machines.twins.items()},
-        ("no_reducer",),
+        ("reducer_control", "no_reducer"),
     )
 
 

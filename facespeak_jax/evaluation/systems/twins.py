@@ -23,6 +23,7 @@ TWINS = {
     "with_motion": Twin("a voice from all of f, motion included", Manner(voice_of="style")),
     "voice_control": Twin("a voice trained on for as long as that of with_motion"),
     "no_reducer": Twin("no noise reducer"),
+    "reducer_control": Twin("a noise reducer and a sampler trained anew, as no_reducer is"),
     "no_energy": Twin("a lip mapper without energy", Manner(lips_hear=("text", "prior"))),
     "no_text": Twin("a lip mapper without energy and upsampled text", Manner(lips_hear=("prior",))),
     "mapper_control": Twin("a lip mapper trained on for as long as those that hear less"),

@@ -25,6 +25,7 @@ def test_controls_train_what_they_control_for_as_long():
     for control, names in {
         "mapper_control": ("no_energy", "no_text"),
         "voice_control": ("with_motion",),
+        "reducer_control": ("no_reducer",),
     }.items():
         steps = trainings.get_config(control).train.steps
         assert all(trainings.get_config(name).train.steps == steps for name in names)
