@@ -39,10 +39,15 @@ class _Moments(nn.Module):
     """Features of T frames to embeddings of the T − 4 moments, FRAMES frames each."""
 
     features: int
+    dropout: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b n {self.features}"]:
+    def __call__(
+        self, x: Float[Array, "b t c"], *, train: bool
+    ) -> Float[Array, "b n {self.features}"]:
         x = nn.silu(nn.LayerNorm(name="norm")(x))
+        # A feature is gone from the whole clip, or its neighbours in time would tell it.
+        x = nn.Dropout(self.dropout, broadcast_dims=(1,))(x, deterministic=not train)
         x = nn.silu(nn.Conv(2 * self.features, (FRAMES,), padding="VALID", name="time")(x))
         return nn.Dense(self.features, name="leave")(x)
 
@@ -52,6 +57,7 @@ class SyncNetwork(nn.Module):
 
     features: int = 64
     width: int = 16
+    dropout: float = 0.2
 
     def setup(self) -> None:
         wide = [self.width * times for times in _LEVELS]
@@ -62,30 +68,35 @@ class SyncNetwork(nn.Module):
         self.heard = [_Level(features, by, (1, 3)) for features, by in levels]
         self.seen_frame = nn.Dense(2 * self.features)
         self.heard_frame = nn.Dense(2 * self.features)
-        self.mouth, self.sound = _Moments(self.features), _Moments(self.features)
+        self.mouth, self.sound = (_Moments(self.features, self.dropout) for _ in range(2))
         self.log_scale = self.param("log_scale", nn.initializers.constant(2.0), ())
 
-    def watch(self, mouths: Float[Array, "b t h w"]) -> Float[Array, "b n {self.features}"]:
+    def watch(
+        self, mouths: Float[Array, "b t h w"], *, train: bool = False
+    ) -> Float[Array, "b n {self.features}"]:
         """Each moment of the picture."""
         b, t, h, w = mouths.shape
         x = 2.0 * mouths.reshape(b * t, h, w, 1) - 1.0
         for level in self.seen:
             x = level(x)
-        return self.mouth(self.seen_frame(x.reshape(b, t, -1)))
+        return self.mouth(self.seen_frame(x.reshape(b, t, -1)), train=train)
 
-    def listen(self, mel: Float[Array, "b m k"]) -> Float[Array, "b n {self.features}"]:
+    def listen(
+        self, mel: Float[Array, "b m k"], *, train: bool = False
+    ) -> Float[Array, "b n {self.features}"]:
         """Each moment of the sound."""
         b, m, _ = mel.shape
         x = ((mel - _MEAN) / _DEVIATION)[..., None]
         for level in self.heard:
             x = level(x)
-        return self.sound(self.heard_frame(x.reshape(b, m // MELS_PER_FRAME, -1)))
+        return self.sound(self.heard_frame(x.reshape(b, m // MELS_PER_FRAME, -1)), train=train)
 
     def __call__(
-        self, mouths: Float[Array, "b t h w"], mel: Float[Array, "b m k"]
+        self, mouths: Float[Array, "b t h w"], mel: Float[Array, "b m k"], *, train: bool = False
     ) -> Float[Array, "b n n"]:
         """How alike each moment of the picture (rows) is to each of the sound, as logits."""
-        seen, heard = placed(self.watch(mouths)), placed(self.listen(mel))
+        seen = placed(self.watch(mouths, train=train))
+        heard = placed(self.listen(mel, train=train))
         alike: Any = jnp.einsum("bnd,bmd->bnm", seen, heard)
         return jnp.exp(jnp.minimum(self.log_scale, 4.0)) * alike
 

@@ -32,6 +32,19 @@ def test_a_moment_knows_its_five_frames_only(small):
     assert (louder[0, 6:] > 1e-6).all()
 
 
+def test_what_training_drops_is_gone_from_the_whole_clip(small):
+    judge, params, mouths, _ = small
+    same = jnp.repeat(mouths[:, :1], 12, axis=1)
+
+    def watched(key):
+        dropped = {"dropout": jax.random.key(key)}
+        return judge.apply(params, same, train=True, rngs=dropped, method="watch")
+
+    one, other = watched(1), watched(2)
+    assert float(jnp.abs(one - other).max()) > 1e-3
+    np.testing.assert_allclose(one, jnp.repeat(one[:, :1], 8, axis=1), atol=1e-5)
+
+
 def test_it_is_not_the_network_of_the_loss(small):
     inputs = jnp.zeros((1, 5, 48, 48, 3)), jnp.zeros((1, 20, 80))
     expert = jax.eval_shape(SyncExpert(size=48).init, KEY, *inputs)

@@ -86,6 +86,19 @@ def test_augmentation_treats_a_clip_as_a_whole(stage, batch):
     assert float(jnp.abs(changed["mouths"][0, 0] - changed["mouths"][1, 0]).mean()) > 1
 
 
+def test_a_band_of_each_clip_is_hidden():
+    mel = jax.random.normal(KEY, (64, 20, 80))
+    hidden = training.band_hidden(mel, jax.random.key(1))
+    gone = np.asarray(jnp.any(hidden != mel, axis=1))
+    widths = gone.sum(axis=1)
+    assert widths.min() == 0
+    assert widths.max() == training.WIDEST
+    for clip, bins in enumerate(gone):
+        where = np.flatnonzero(bins)
+        assert len(where) == np.ptp(where) + 1 if len(where) else True  # they are neighbours
+        np.testing.assert_allclose(hidden[clip][:, where], np.mean(mel[clip]), atol=1e-6)
+
+
 def test_a_verdict_on_real_clips(params, corpus):
     found = training.verdict(params["model"][training.PART], records.open_split(corpus, "test"))
     assert found.clips == 2
