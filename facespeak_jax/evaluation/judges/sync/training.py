@@ -210,11 +210,20 @@ def save(params: dict[str, Any], file: Path) -> None:
     file.write_bytes(safetensors.numpy.save(half))
 
 
+class Stopped(FaceSpeakError):
+    """A training was asked to stop before its end."""
+
+
 def train(config: ConfigDict, workdir: str, out: Path) -> Verdict:
-    """Trains, writes `out`, and says how the judge does on the test clips of the first corpus."""
+    """Trains, writes `out`, and says how the judge does on the test clips of the first corpus.
+
+    Raises Stopped after a SIGTERM, and what the loop raises.
+    """
     from facespeak_jax.training import checkpoint, loop  # TensorFlow comes with it
 
-    loop.run(JudgeStage(config), config, workdir)
+    step = int(loop.run(JudgeStage(config), config, workdir).step)
+    if step < config.train.steps:
+        raise Stopped(f"stopped at step {step} of {config.train.steps}; the same command goes on")
     save(checkpoint.load_parts(workdir, [PART])[PART], out)
     return verdict(judge.load(out), records.open_split(config.data.paths[0], "test"))
 

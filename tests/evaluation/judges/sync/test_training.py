@@ -14,6 +14,7 @@ from facespeak_jax.data.schema import BadExample
 from facespeak_jax.evaluation.judges.sync import training
 from facespeak_jax.evaluation.judges.sync.examples import MomentExamples
 from facespeak_jax.stages.stage import Stage
+from tests import interruption
 
 KEY = jax.random.key(0)
 
@@ -116,6 +117,16 @@ def test_no_training_of_the_model_knows_it():
             named = " ".join([getattr(node, "module", None) or "", *names])
             if isinstance(node, ast.Import | ast.ImportFrom):
                 assert "evaluation" not in named, file
+
+
+@pytest.mark.slow
+def test_one_that_is_stopped_gives_no_judge(corpus, tmp_path, capsys, monkeypatch):
+    interruption.after(1, monkeypatch)
+    given = ["--corpus", corpus, "--workdir", str(tmp_path / "w"), "--steps", "9"]
+    out = tmp_path / "weights.safetensors"
+    assert training.main([*given, "--out", str(out)]) == 1
+    assert "of 9; the same command goes on" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.slow
