@@ -16,7 +16,18 @@ from facespeak_jax.evaluation.report import report
 from facespeak_jax.evaluation.report.columns import COLUMNS
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
-MAIN = ("wer", "c_sim", "dnsmos", "id_sim", "kid", "lip_correlation", "closure", "div", "jitter")
+MAIN = (
+    "wer",
+    "c_sim",
+    "dnsmos",
+    "id_sim",
+    "kid",
+    "lse_c",
+    "lip_correlation",
+    "closure",
+    "div",
+    "jitter",
+)
 
 
 class NoPlace(FaceSpeakError):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from facespeak_jax.evaluation.judges import all_judges
+from facespeak_jax.evaluation.judges.sync import judge
 from facespeak_jax.evaluation.metrics.intervals import Interval
 from facespeak_jax.evaluation.report import bars, report
 from facespeak_jax.evaluation.report.columns import COLUMNS, GROUPS, PROBES
@@ -38,7 +39,9 @@ def test_figures_of_all_clips_together():
     assert set(report.of_all(truth, truth)) == {"div"}
 
 
-def test_json_has_every_fact_and_no_nan(tmp_path):
+def test_json_has_every_fact_and_no_nan(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACESPEAK_CACHE", str(tmp_path))
+    monkeypatch.setattr(judge, "SHIPPED", tmp_path / "none")
     rows = {
         "ground_truth": {"dnsmos": Interval(4.0, 3.9, 4.1, 5)},
         "ours": {"dnsmos": Interval(3.0, 2.9, 3.1, 5), "fid": Interval(9.0, np.nan, np.nan, 5)},

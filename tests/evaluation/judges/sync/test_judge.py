@@ -1,15 +1,19 @@
 import hashlib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from facespeak_jax import video
 from facespeak_jax.data.assets import AssetMissing
 from facespeak_jax.errors import NoFace
 from facespeak_jax.evaluation.judges import face_plugin
 from facespeak_jax.evaluation.judges.sync import judge, mouths, network, training
+from facespeak_jax.evaluation.metrics import sync
 from facespeak_jax.evaluation.take import Take
+from facespeak_jax.rates import SAMPLES_PER_FRAME
 from tests import synthetic
 
 
@@ -85,6 +89,18 @@ def test_it_looks_where_the_face_is(there, monkeypatch):
     monkeypatch.setattr(face_plugin, "largest", lambda frame: None)
     with pytest.raises(NoFace):
         there.observe(take)
+
+
+@pytest.mark.parametrize("late", [-4, 0, 7])
+def test_the_shipped_judge_finds_out_how_late_the_sound_is(late):
+    footage = video.read(Path(__file__).parents[4] / "launch" / "driving.mp4")
+    audio = np.roll(footage.audio, late * SAMPLES_PER_FRAME)
+    shipped = judge.LipSync()
+    assert shipped.file == judge.SHIPPED
+    seen = shipped.observe(Take(footage.frames, audio, ""))
+    found = sync.judge(seen["sync_video"], seen["sync_sound"])
+    assert found.offset == late
+    assert found.confidence > 0.3
 
 
 def test_mouths_are_upright_and_do_not_follow_the_lips():
