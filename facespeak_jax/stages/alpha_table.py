@@ -156,7 +156,7 @@ def _write(
     unfinished = file.with_name(file.name + ".unfinished")
     with unfinished.open("wb") as out:
         np.savez(out, alpha=np.concatenate(alphas), identity=np.stack(identities))
-    unfinished.rename(file)
+    unfinished.replace(file)  # by another run too, whose file is the same
 
 
 def _read(files: Sequence[epath.Path], clips: Clips) -> AlphaTable:

@@ -20,7 +20,7 @@ from facespeak_jax import export
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.training.state import TrainState
 
-ITEM = "state"
+CHECKPOINTS, ITEM = "checkpoints", "state"
 
 
 class BadCheckpoint(FaceSpeakError):
@@ -39,7 +39,7 @@ class Checkpoints:
     """The checkpoints of one workdir; keeps the latest `keep` and one every `keep_every` steps."""
 
     def __init__(self, workdir: epath.PathLike, *, keep: int, keep_every: int):
-        self.directory = _whole(workdir) / "checkpoints"
+        self.directory = _whole(workdir) / CHECKPOINTS
         kept: list[policies.PreservationPolicy] = [policies.LatestN(keep)]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
@@ -187,7 +187,7 @@ def load_parts(
     """
     parts = list(parts)
     root = _whole(path)
-    if (root / export.WEIGHTS).exists():
+    if (root / export.WEIGHTS).exists() and not (root / CHECKPOINTS).exists():
         return export.load(root, parts).params
     with _opened(root) as (manager, step):
         saved = _described(manager, step).tree
@@ -232,11 +232,11 @@ def _read(root: epath.Path, step: int | None = None) -> int:
 @contextlib.contextmanager
 def _opened(root: epath.Path) -> Iterator[tuple[ocp.CheckpointManager, int]]:
     """The checkpoints of another workdir, for reading, and the step of the newest."""
-    if not (root / "checkpoints").exists():
+    if not (root / CHECKPOINTS).exists():
         raise BadCheckpoint(f"{root} is neither a workdir with checkpoints nor a weights directory")
     options = ocp.CheckpointManagerOptions(read_only=True)
     handlers = {ITEM: ocp.PyTreeCheckpointHandler()}
-    directory = root / "checkpoints"
+    directory = root / CHECKPOINTS
     with ocp.CheckpointManager(directory, options=options, item_handlers=handlers) as manager:
         step = manager.latest_step()
         if step is None:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 from facespeak_jax import model
 from facespeak_jax.data import records
@@ -90,6 +91,14 @@ def test_processes_share_the_work_and_wait_for_each_other(face, encoded, tmp_pat
         np.testing.assert_array_equal(first.result(timeout=60).alpha, whole.alpha)
     assert len(list(tmp_path.rglob("*.npz"))) == -(-len(clips) // 2)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_runs_may_make_the_same_file(face, encoded, tmp_path):
+    _, clips, _ = encoded
+    encode, file = alpha_table._Encode(*face), epath.Path(tmp_path) / "0.npz"
+    for _ in range(2):
+        alpha_table._write(file, clips, range(2), encode, SIZE)
+    assert [path.name for path in tmp_path.iterdir()] == ["0.npz"]
 
 
 def test_a_clip_that_cannot_be_read_is_left_out(face, encoded, tmp_path, monkeypatch):

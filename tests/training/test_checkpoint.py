@@ -204,6 +204,10 @@ def test_parts_are_read_from_a_weights_directory_too(tmp_path):
     export.save(tmp_path, {"decoder": {"kernel": kernel}}, {"model": {}, "symbols": []})
     parts = checkpoint.load_parts(tmp_path, ["decoder"])
     np.testing.assert_array_equal(parts["decoder"]["kernel"], kernel)
+    # What was exported into a workdir does not hide its checkpoints.
+    save(tmp_path, 3)
+    parts = checkpoint.load_parts(tmp_path, ["decoder"])
+    np.testing.assert_array_equal(parts["decoder"]["kernel"], make().ema["decoder"]["kernel"])
 
 
 def test_relative_folders_are_meant_from_here(tmp_path, monkeypatch):
