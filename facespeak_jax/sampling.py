@@ -31,6 +31,8 @@ MOTION = ("lip_mapper", "reducer", "motion_prior", "motion_field")
 MEL_STEPS = 5
 MOTION_STEPS = 5
 TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
+# Of the head's noise: livelier than training's, since what is sampled strays less than real heads.
+MOTION_TEMPERATURE = 1.1
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
 # guidance does (Ho & Salimans 2022): a small decoder renders voices more alike than they are.
 GUIDANCE = 1.0
@@ -207,6 +209,7 @@ def move(
         keys,
         solver=flow.Midpoint(),
         steps=steps,
+        temperature=MOTION_TEMPERATURE,
     )
     return alpha_head, alpha_lip
 

@@ -357,7 +357,7 @@ def _heads(
         keys,
         solver=flow.Midpoint() if steps else _Stay(),
         steps=steps,
-        temperature=float(steps > 0),
+        temperature=sampling.MOTION_TEMPERATURE if steps else 0.0,
     )
 
 
