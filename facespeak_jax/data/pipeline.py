@@ -85,7 +85,9 @@ class Batches:
         """The same, and how many clips were replaced in it. Raises BadData."""
         examples, _, attempts = zip(*self._examples(step), strict=True)
         try:
-            batch = {name: np.stack([one[name] for one in examples]) for name in examples[0]}
+            batch: Example = {
+                name: np.stack([one[name] for one in examples]) for name in examples[0]
+            }
         except ValueError as error:
             shapes = {name: sorted({one[name].shape for one in examples}) for name in examples[0]}
             raise BadData(f"the examples of step {step} differ in shape: {shapes}") from error
