@@ -69,7 +69,13 @@ def test_double_is_the_bilinear_resize(platform, axes):
     np.testing.assert_allclose(double(x, axes), expected, atol=1e-6)
 
 
-def test_halve_undoes_double_of_a_constant_and_keeps_the_mean():
+def test_halve_is_the_mean_of_each_block(platform):
+    x = normal(2, 6, 8, 3)
+    expected = sum(x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+    np.testing.assert_allclose(halve(x), expected, atol=1e-6)
+
+
+def test_halve_undoes_double_of_a_constant_and_keeps_the_mean(platform):
     x = normal(2, 6, 8, 3)
     np.testing.assert_allclose(np.mean(halve(x), (1, 2)), x.mean((1, 2)), atol=1e-6)
     np.testing.assert_allclose(halve(double(0 * x + 2.5)), 0 * x + 2.5, atol=1e-6)
