@@ -1,4 +1,4 @@
-"""Where activations live on a mesh: with the devices that hold their examples.
+"""Where arrays live inside a step: activations with their examples, parameters on every device.
 
 The compiler would decide it by itself, but where parameters are split over two axes of a mesh
 beside the batch's own, XLA (jax 0.10) loses its way between shardings: some gradients come out
@@ -11,9 +11,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from facespeak_jax.mesh import BATCH, ways
+from facespeak_jax.training import sharding
 
 
 def by_example(x: Any) -> Any:
@@ -39,3 +41,23 @@ def kept(
     if context.method_name != "__call__":
         return call(*arguments, **options)
     return jax.tree.map(by_example, call(*jax.tree.map(by_example, arguments), **options))
+
+
+def gathered(params: Any) -> Any:
+    """Parameters as a loss computes with them: whole, but for what is split over `tensor`.
+
+    They are stored split over `fsdp`, too. Left to itself XLA does not fetch a kernel: it convolves
+    with one slice of its channels after the other, which fill a quarter of a TPU's lanes. Inside of
+    what is differentiated it holds for the gradients as well.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if not set(BATCH) <= set(mesh.axis_names):
+        return params
+
+    def fetch(x: Any, stored: NamedSharding) -> Any:
+        if "fsdp" not in stored.spec:
+            return x
+        kept = (axis if axis != "fsdp" else None for axis in stored.spec)
+        return jax.lax.with_sharding_constraint(x, P(*kept))
+
+    return jax.tree.map(fetch, params, sharding.infer(params, mesh))

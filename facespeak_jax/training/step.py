@@ -27,7 +27,8 @@ def gradients(
     loss_key, critic_key = jax.random.split(key)
 
     def loss(model: Any):
-        return stage.loss(params | {"model": model}, batch, loss_key, step)
+        whole = placement.gathered(params | {"model": model})
+        return stage.loss(whole, batch, loss_key, step)
 
     if remat:
         loss = jax.checkpoint(loss, policy=_products)
@@ -39,7 +40,8 @@ def gradients(
     carry = jax.lax.stop_gradient(outputs.carry)
 
     def critic_loss(critic: Any):
-        return stage.critic_loss(params | {"critic": critic}, carry, batch, critic_key, step)
+        whole = placement.gathered(params | {"critic": critic})
+        return stage.critic_loss(whole, carry, batch, critic_key, step)
 
     with nn.intercept_methods(placement.kept):
         judged = jax.value_and_grad(critic_loss, has_aux=True)(params["critic"])

@@ -4,7 +4,7 @@ import sys
 
 import jax.numpy as jnp
 
-from facespeak_jax.training.placement import by_example
+from facespeak_jax.training.placement import by_example, gathered
 
 PROGRAM = """
 import json
@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
-from facespeak_jax.training.placement import by_example, kept
+from facespeak_jax.training import sharding
+from facespeak_jax.training.placement import by_example, gathered, kept
 
 class Net(nn.Module):
     @nn.compact
@@ -55,16 +56,29 @@ def rows(mesh, count):
         return made.addressable_shards[0].data.shape[0]
 
 mesh = on((2, 2, 2))
+def shards(mesh, shape):
+    tree = {"kernel": np.zeros(shape, np.float32)}
+    with jax.set_mesh(mesh):
+        stored = jax.device_put(tree, sharding.infer(tree, mesh))
+        made = jax.jit(gathered)(stored)
+        slope = jax.jit(jax.grad(lambda given: gathered(given)["kernel"].sum()))(stored)
+        return [x["kernel"].addressable_shards[0].data.shape for x in (stored, made, slope)]
+
+print(json.dumps([shards(mesh, (256, 128)), shards(mesh, (8, 4)), shards(on((8, 1, 1)), (256, 128))]))
 print(json.dumps([apart, rows(mesh, 8), rows(mesh, 6), rows(on((8,), ("frames",)), 8)]))
 """
 
 
-def test_modules_with_split_kernels_have_the_same_gradients():
+def test_split_kernels_are_fetched_and_have_the_same_gradients():
     """Left to itself XLA gets that of the input wrong on this mesh, by as much as its own size."""
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    apart, split, uneven, elsewhere = json.loads(done.stdout.splitlines()[-1])
+    whole, last = map(json.loads, done.stdout.splitlines()[-2:])
+    assert whole[0] == [[128, 64], [256, 64], [256, 64]]  # over fsdp and tensor, then tensor alone
+    assert whole[1] == [[8, 4]] * 3  # too small to be split
+    assert whole[2] == [[256, 128]] * 3
+    apart, split, uneven, elsewhere = last
     assert len(apart) == 7
     assert max(apart) < 1e-5
     assert split == 2  # of 8, over the two data-like axes of two devices each
@@ -75,3 +89,4 @@ def test_without_a_mesh_nothing_is_placed():
     x = jnp.arange(6.0).reshape(3, 2)
     assert by_example(x) is x
     assert by_example(None) is None
+    assert gathered({"kernel": x})["kernel"] is x
