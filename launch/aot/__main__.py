@@ -57,6 +57,7 @@ def _value(text: str) -> Any:
 
 def _run(pairs: Sequence[Pair], out: Path, texts: Path | None, *, again: bool) -> int:
     """Compiles what is missing, the report written after each; `again` also what is there."""
+    out.mkdir(parents=True, exist_ok=True)  # not after an hour of compiling
     failed = 0
     for pair in pairs:
         if report.finished(report.load(out / "report.json").get(pair.name)) and not again:

@@ -18,7 +18,7 @@ from jax.stages import Traced
 from ml_collections import ConfigDict
 
 from facespeak_jax import model, pipeline, sampling, stages
-from facespeak_jax.rates import MELS_PER_FRAME
+from facespeak_jax.rates import MELS, MELS_PER_FRAME
 from facespeak_jax.stages.stage import Stage
 from facespeak_jax.training import plan, sharding
 from launch.aot import examples, generators
@@ -81,7 +81,12 @@ def _sampler(stage: Stage, config: ConfigDict, mesh: Mesh) -> Iterator[tuple[str
     batch: Any = examples.batch(stage, rows, split)
     groups = jax.eval_shape(lambda given: stage.init(jax.random.key(0), given), batch)
     machine = model.build(config.model.to_dict())
-    parts = {**groups["frozen"], **groups["model"]}
+    spoken = jax.eval_shape(
+        lambda given: machine.init(jax.random.key(0), given, method="vocode"),
+        ShapeDtypeStruct((1, MELS_PER_FRAME, MELS), jnp.float32),
+    )
+    # The stage has no use for the vocoder.
+    parts = {**groups["frozen"], **groups["model"], **spoken["params"]}
     params = _placed(
         {name: parts[name] for name in config.model if name in parts}, NamedSharding(mesh, P())
     )

@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", metavar="METHOD", choices=METHODS, help="what to make anew")
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables are")
     given = parser.parse_args(arguments)
+    given.out.mkdir(parents=True, exist_ok=True)
     file = given.out / "warps.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     for case in cases():

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from configs import smoke
+from facespeak_jax import pipeline as speaking
 from facespeak_jax import stages
 from facespeak_jax.data import pipeline
 from facespeak_jax.training import sharding
@@ -95,6 +96,12 @@ def test_a_step_compiles_from_shapes_for_the_devices_given():
     assert found["collectives"] == []
     # XLA counts what is no product as well.
     assert 0.5 * programs.products(traced.jaxpr.jaxpr) < found["flops"]
+
+
+def test_the_sampler_is_traced_whole():
+    pair = Pair("configs/smoke.py:joint", "cpu:1", 1, "sampler")
+    names = [name for name, _ in programs.traced(pair, jax.devices())]
+    assert names == ["see", "read", "say", "move", f"render {speaking.CHUNK} frames"]
 
 
 ACROSS = """

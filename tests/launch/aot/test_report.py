@@ -149,6 +149,12 @@ def test_an_interrupted_run_is_continued(compiler, tmp_path):
     assert list(report.load(tmp_path / "report.json")) == [p.name for p in (SMALL, LARGE, FULL)]
 
 
+def test_where_the_report_goes_need_not_be_there(compiler, tmp_path):
+    out = tmp_path / "new" / "one"
+    assert command.main(["--all", "--out", str(out)]) == 0
+    assert len(report.load(out / "report.json")) == 3
+
+
 def test_a_failure_leaves_an_entry_and_is_tried_again(compiler, tmp_path, capsys):
     compiler.broken = (LARGE,)
     assert command.main(["--all", "--out", str(tmp_path)]) == 1
