@@ -64,7 +64,8 @@ def shards(mesh, shape):
         slope = jax.jit(jax.grad(lambda given: gathered(given)["kernel"].sum()))(stored)
         return [x["kernel"].addressable_shards[0].data.shape for x in (stored, made, slope)]
 
-print(json.dumps([shards(mesh, (256, 128)), shards(mesh, (8, 4)), shards(on((8, 1, 1)), (256, 128))]))
+alone = on((8, 1, 1))
+print(json.dumps([shards(mesh, (256, 128)), shards(mesh, (8, 4)), shards(alone, (256, 128))]))
 print(json.dumps([apart, rows(mesh, 8), rows(mesh, 6), rows(on((8,), ("frames",)), 8)]))
 """
 
