@@ -50,14 +50,27 @@ def gathered(params: Any) -> Any:
     with one slice of its channels after the other, which fill a quarter of a TPU's lanes. Inside of
     what is differentiated it holds for the gradients as well.
     """
+
+    def whole(stored: P) -> P:
+        return P(*(axis if axis != "fsdp" else None for axis in stored))
+
+    return _placed(params, whole)
+
+
+def scattered(grads: Any) -> Any:
+    """Gradients as the parameters are stored: every device keeps the sum of its own slice alone."""
+    return _placed(grads, lambda stored: stored)
+
+
+def _placed(tree: Any, where: Callable[[P], P]) -> Any:
+    """What is stored split over `fsdp` goes `where` its place in the store says."""
     mesh = jax.sharding.get_abstract_mesh()
     if not set(BATCH) <= set(mesh.axis_names):
-        return params
+        return tree
 
-    def fetch(x: Any, stored: NamedSharding) -> Any:
+    def place(x: Any, stored: NamedSharding) -> Any:
         if "fsdp" not in stored.spec:
             return x
-        kept = (axis if axis != "fsdp" else None for axis in stored.spec)
-        return jax.lax.with_sharding_constraint(x, P(*kept))
+        return jax.lax.with_sharding_constraint(x, where(stored.spec))
 
-    return jax.tree.map(fetch, params, sharding.infer(params, mesh))
+    return jax.tree.map(place, tree, sharding.infer(tree, mesh))

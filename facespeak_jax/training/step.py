@@ -36,7 +36,7 @@ def gradients(
         (value, outputs), grads = jax.value_and_grad(loss, has_aux=True)(params["model"])
     found = {"loss": value, **outputs.metrics}
     if not (isinstance(stage, Adversarial) and params.get("critic")):
-        return {"model": grads}, found
+        return {"model": placement.scattered(grads)}, found
     carry = jax.lax.stop_gradient(outputs.carry)
 
     def critic_loss(critic: Any):
@@ -46,7 +46,8 @@ def gradients(
     with nn.intercept_methods(placement.kept):
         judged = jax.value_and_grad(critic_loss, has_aux=True)(params["critic"])
     (value, more), critic_grads = judged
-    return {"model": grads, "critic": critic_grads}, {**found, "critic_loss": value, **more}
+    grads = placement.scattered({"model": grads, "critic": critic_grads})
+    return grads, {**found, "critic_loss": value, **more}
 
 
 def _products(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 from facespeak_jax.training import sharding
-from facespeak_jax.training.placement import by_example, gathered, kept
+from facespeak_jax.training.placement import by_example, gathered, kept, scattered
 
 class Net(nn.Module):
     @nn.compact
@@ -62,7 +62,9 @@ def shards(mesh, shape):
         stored = jax.device_put(tree, sharding.infer(tree, mesh))
         made = jax.jit(gathered)(stored)
         slope = jax.jit(jax.grad(lambda given: gathered(given)["kernel"].sum()))(stored)
-        return [x["kernel"].addressable_shards[0].data.shape for x in (stored, made, slope)]
+        back = jax.jit(scattered)(slope)
+        found = (stored, made, slope, back)
+        return [x["kernel"].addressable_shards[0].data.shape for x in found]
 
 alone = on((8, 1, 1))
 print(json.dumps([shards(mesh, (256, 128)), shards(mesh, (8, 4)), shards(alone, (256, 128))]))
@@ -76,9 +78,10 @@ def test_split_kernels_are_fetched_and_have_the_same_gradients():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     whole, last = map(json.loads, done.stdout.splitlines()[-2:])
-    assert whole[0] == [[128, 64], [256, 64], [256, 64]]  # over fsdp and tensor, then tensor alone
-    assert whole[1] == [[8, 4]] * 3  # too small to be split
-    assert whole[2] == [[256, 128]] * 3
+    # Stored over fsdp and tensor; in use, as are its gradients, over tensor alone.
+    assert whole[0] == [[128, 64], [256, 64], [256, 64], [128, 64]]
+    assert whole[1] == [[8, 4]] * 4  # too small to be split
+    assert whole[2] == [[256, 128]] * 4
     apart, split, uneven, elsewhere = last
     assert len(apart) == 7
     assert max(apart) < 1e-5
