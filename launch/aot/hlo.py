@@ -95,17 +95,20 @@ def _trips(line: str, condition: str, lines: dict[str, list[str]]) -> int:
 def collectives(program: Program) -> list[Collective]:
     """Every exchange, summed by kind and size of the group; the largest senders first."""
     total: dict[tuple[str, int], list[Collective]] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, int, str]] = set()
     for name, lines in program.lines.items():
         for line in lines:
             if not (match := _COLLECTIVE.search(line)):
                 continue
-            # A fusion that hides an exchange behind other work repeats it under one number.
-            channel = re.search(r"channel_id=(\d+)", line)
-            if channel and channel[1] in seen:
-                continue
-            seen |= {channel[1]} if channel else set()
             one = _exchange(match, line, name, program)
+            # Fusions that hide an exchange behind other work repeat it under its number. But what
+            # was put together from several has the number of the first, as others may have, too.
+            if channel := re.search(r"channel_id=(\d+)", line):
+                each = one.bytes // max(one.count, 1)
+                known = (channel[1], each, name if one.kind == "reduce-scatter" else "")
+                if known in seen:
+                    continue
+                seen.add(known)
             total.setdefault((one.kind, one.group), []).append(one)
     return sorted(map(_summed, total.values()), key=lambda one: (-one.sent, one.kind, one.group))
 

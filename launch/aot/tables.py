@@ -30,6 +30,14 @@ device (a chip; half of one for tpu7x) and one run of the program.
   what is moved and what is sent are counted as often as they happen.
 """
 
+SCALING = """## More devices
+
+The same work for each device. Kernels are fetched within the few of `fsdp`, however many devices
+there are. Gradients are scattered, (n − 1) / n of their bytes, where those few are all; over more
+groups the compiler sums them whole among all, which is 2 (n − 1) / n. So what is sent less than
+doubles.
+"""
+
 
 def markdown(entries: dict[str, Entry]) -> str:
     """The report's tables."""
@@ -158,7 +166,7 @@ def _scaling(entries: dict[str, Entry]) -> Iterator[str]:
             )
     if rows:
         head = "| config | chip | rows | devices | HBM GiB | TFLOP | GB moved | GB sent |"
-        yield "\n".join(["## More devices\n", head, "|---" * 8 + "|", *rows]) + "\n"
+        yield "\n".join([SCALING, head, "|---" * 8 + "|", *rows]) + "\n"
 
 
 def _exchanges(entries: dict[str, Entry]) -> Iterator[str]:

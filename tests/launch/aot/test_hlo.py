@@ -91,6 +91,11 @@ LOOPS = (
   ROOT %s = f32[1]{0} dynamic-slice(%r, %n), dynamic_slice_sizes={1}
 }
 
+%all-reduce-scatter.2 (a: f32[8], b: f32[8]) -> (f32[1], f32[1]) {
+  %r = (f32[8]{0}, f32[8]{0}) all-reduce(%a, %b), channel_id=9, replica_groups=[1,8]<=[8]
+  ROOT %s = (f32[1]{0}, f32[1]{0}) fusion(%r), kind=kLoop, calls=%slices
+}
+
 %inner.body (a: f32[4]) -> f32[4] {
   %f = f32[4]{0} fusion(%a), kind=kCustom, calls=%fused
 }
@@ -112,18 +117,19 @@ ENTRY %main (p: f32[4]) -> f32[4] {
   %w = f32[4]{0} while(%p), condition=%condition, body=%body, """
     + """backend_config={"known_trip_count":{"n":"3"}}
   %x = f32[4]{0} fusion(%w), kind=kCustom, calls=%hidden
+  %z = (f32[1]{0}, f32[1]{0}) fusion(%x, %x), kind=kCustom, calls=%all-reduce-scatter.2
   ROOT %y = f32[1]{0} fusion(%x), kind=kCustom, calls=%all-reduce-scatter.1
 }
 """
 )
 
 
-def test_loops_multiply_and_a_channel_is_one_exchange():
+def test_loops_multiply_and_what_is_repeated_is_one_exchange():
     program = hlo.parse(LOOPS.replace("METADATA", 'metadata={op_name="jit(f)/gather" id=2}'))
     assert program.loops == (3, 15)
     assert hlo.collectives(program) == [
         Collective("all-gather", 2, 15, 15 * 16, 15 * 8, "jit(f)/gather"),
-        Collective("reduce-scatter", 8, 1, 32, 28),
+        Collective("reduce-scatter", 8, 2, 96, 84),  # of one array and of two under one number
     ]
 
 
