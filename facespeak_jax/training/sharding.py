@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -40,8 +41,30 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any] | None = None) ->
             f"the mesh {given} does not use the {count} devices; the product of the axes must be "
             "that number, and at most one axis may be -1 (all that is left)"
         )
+    placed = arrange(shape, jax.devices() if devices is None else devices)
     # Linen's parameters carry no axis types, so the compiler is left to propagate shardings.
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def arrange(shape: Sequence[int], devices: Sequence[Any]) -> np.ndarray:
+    """The devices as an array of `shape`, in which neighbours are neighbours in their slice.
+
+    Several slices of TPUs, which the data-centre network joins, follow one another along `data`.
+    Raises MeshMismatch if that axis cannot be split over them.
+    """
+    slices = len({getattr(device, "slice_index", None) for device in devices})
+    outer = [slices if axis == "data" else 1 for axis in AXES]
+    inner = [size // count for size, count in zip(shape, outer, strict=True)]
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    if [size * count for size, count in zip(inner, outer, strict=True)] != list(shape):
+        raise MeshMismatch(
+            f"the axis data of {shape[0]} cannot be split over {slices} slices evenly; "
+            "fsdp and tensor have to fit into one slice"
+        )
+    return mesh_utils.create_hybrid_device_mesh(
+        inner, outer, devices, allow_split_physical_axes=True
+    )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from facespeak_jax import model, pipeline, sampling, stages
 from facespeak_jax.rates import MELS, MELS_PER_FRAME
 from facespeak_jax.stages.stage import Stage
-from facespeak_jax.training import plan, sharding
+from facespeak_jax.training import chips, plan, sharding
 from launch.aot import examples, generators
 from launch.aot.pairs import Pair
 
@@ -33,7 +33,11 @@ TOKENS, FRAMES = pipeline.TOKEN_BUCKETS[1], pipeline.FRAME_BUCKETS[4]
 def devices(pair: Pair) -> list[jax.Device]:
     """The TPUs to compile for, or one of them for a generator by itself; needs
     `compiling.ENVIRONMENT`."""
-    found = topologies.get_topology_desc(platform="tpu", topology_name=pair.topology).devices
+    # The two cores of a v4 chip are one device in training.
+    options = {"chip_config_name": "megacore"} if pair.chip is chips.CHIPS["v4"] else {}
+    found = topologies.get_topology_desc(
+        platform="tpu", topology_name=pair.topology, **options
+    ).devices
     return list(found) if pair.what in WHOLE else [found[0]]
 
 
