@@ -1,3 +1,6 @@
+import dataclasses
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -23,6 +26,45 @@ def test_one_device_is_a_mesh_of_one():
 def test_a_mesh_that_does_not_fit_is_refused(sizes):
     with pytest.raises(sharding.MeshMismatch, match="1 devices"):
         sharding.make_mesh(dict(zip(sharding.AXES, sizes, strict=True)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What is asked of a TPU to find its place."""
+
+    device_kind: str
+    coords: tuple[int, int, int]
+    slice_index: int = 0
+    platform: str = "tpu"
+    core_on_chip: int = 0
+
+    @property
+    def id(self):
+        return (self.slice_index, *self.coords)
+
+
+def chips(kind: str, x: int, y: int, slices: int = 1) -> list[Chip]:
+    places = itertools.product(range(slices), range(y), range(x))
+    return [Chip(kind, (column, row, 0), number) for number, row, column in places]
+
+
+@pytest.mark.parametrize("kind", ["TPU v5 lite", "TPU v6 lite"])
+def test_neighbours_in_a_mesh_are_neighbours_in_the_slice(kind):
+    placed = sharding.arrange((64, 4, 1), chips(kind, 16, 16))
+    assert placed.shape == (64, 4, 1)
+    assert len({chip.id for chip in placed.flat}) == 256
+    coords = np.array([[chip.coords for chip in row] for row in placed[:, :, 0]])
+    assert np.all(np.abs(np.diff(coords, axis=1)).sum(-1) == 1)
+
+
+def test_slices_follow_one_another_along_data():
+    both = chips("TPU v5 lite", 4, 4, slices=2)
+    placed = sharding.arrange((8, 4, 1), both)
+    assert [{chip.slice_index for chip in row} for row in placed[:, :, 0]] == 4 * [{0}] + 4 * [{1}]
+    assert len({chip.id for chip in placed.flat}) == 32
+    for shape in ((1, 32, 1), (1, 16, 2)):
+        with pytest.raises(sharding.MeshMismatch, match="over 2 slices"):
+            sharding.arrange(shape, both)
 
 
 def test_a_batch_must_split_evenly():
