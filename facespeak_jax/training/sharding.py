@@ -53,17 +53,16 @@ def arrange(shape: Sequence[int], devices: Sequence[Any]) -> np.ndarray:
     Raises MeshMismatch if that axis cannot be split over them.
     """
     slices = len({getattr(device, "slice_index", None) for device in devices})
-    outer = [slices if axis == "data" else 1 for axis in AXES]
-    inner = [size // count for size, count in zip(shape, outer, strict=True)]
     if slices == 1:
         return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
-    if [size * count for size, count in zip(inner, outer, strict=True)] != list(shape):
+    data, *within = shape
+    if data % slices:
         raise MeshMismatch(
-            f"the axis data of {shape[0]} cannot be split over {slices} slices evenly; "
+            f"the axis data of {data} cannot be split over {slices} slices evenly; "
             "fsdp and tensor have to fit into one slice"
         )
     return mesh_utils.create_hybrid_device_mesh(
-        inner, outer, devices, allow_split_physical_axes=True
+        (data // slices, *within), (slices, 1, 1), devices, allow_split_physical_axes=True
     )
 
 
