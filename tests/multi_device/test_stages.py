@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facespeak_jax.stages import STAGES
+from tests.multi_device.stage_program import apart
 
 pytestmark = pytest.mark.slow
 MESHES = {"8x1x1": 1, "2x4x1": 4, "2x2x2": 4}  # pieces of the most split array
@@ -61,7 +62,7 @@ def arrays(path):
         return dict(found)
 
 
-def apart(stage, place, *, double):
+def on_meshes(stage, place, *, double):
     meshes = [[int(n) for n in mesh.split("x")] for mesh in MESHES]
     out = place / "apart.json"
     job = {"name": stage, "meshes": meshes, "double": double, "draws": 1 if double else DRAWS}
@@ -69,9 +70,19 @@ def apart(stage, place, *, double):
     return json.loads(out.read_text())
 
 
+def test_what_is_left_of_a_slope_of_zero_is_no_difference():
+    slope = np.float32([3, 4])
+    dust = np.float32([1e-7, -2e-7])  # of a norm of 5: less than half a unit of its last place
+    off = apart({"kernel": slope, "bias": dust}, {"kernel": slope, "bias": -dust})
+    assert off == {"kernel": 0, "bias": 0}
+    wrong = apart({"kernel": slope, "bias": dust}, {"kernel": slope * 1.01, "bias": 100 * dust})
+    assert wrong["kernel"] == pytest.approx(0.01, rel=1e-4)
+    assert wrong["bias"] > 1
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_mesh_changes_nothing_but_the_order_of_sums(stage, tmp_path):
-    found = apart(stage, tmp_path, double=True)
+    found = on_meshes(stage, tmp_path, double=True)
     assert {name: mesh["pieces"] for name, mesh in found.items()} == MESHES
     for mesh in found.values():
         assert mesh["loss"] < 1e-9
@@ -81,7 +92,7 @@ def test_a_mesh_changes_nothing_but_the_order_of_sums(stage, tmp_path):
 @pytest.mark.parametrize("stage", STAGES)
 def test_nor_by_more_than_single_precision_does(stage, tmp_path):
     """1e-5 of a leaf's norm, or more only where half a unit of a parameter's last place does."""
-    found = apart(stage, tmp_path, double=False)
+    found = on_meshes(stage, tmp_path, double=False)
     rounding = found.pop("rounding")
     for mesh in found.values():
         assert mesh["loss"] < 1e-5
