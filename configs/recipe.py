@@ -136,6 +136,7 @@ TRAIN = {
     "ema": 0.999,
     "accumulate": 1,
     "dtype": "float32",  # or "bfloat16"; parameters are float32 always
+    "only": (),  # the parts that train; all if none is named
     "remat": False,  # keep only convolutions and matrix products for the backward pass
     "profile": False,
 }

@@ -42,6 +42,7 @@ def config(*paths: str, **train: object) -> ConfigDict:
             "ema": 0.99,
             "accumulate": 1,
             "dtype": "float32",
+            "only": (),
             "remat": False,
             "profile": False,
         },

@@ -1,6 +1,6 @@
 """One training step of any stage: gradients of both groups, the gate on non-finites, updates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,10 +10,16 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.stages.stage import Adversarial, Batch, Metrics, Params, Stage
 from facespeak_jax.training import metrics, placement, state
 from facespeak_jax.training.metrics import Accumulator
 from facespeak_jax.training.state import TrainState
+
+
+class UnknownPart(FaceSpeakError):
+    """`config.train.only` names a part that the stage does not train."""
+
 
 Step = Callable[
     [TrainState, Accumulator, Batch, jax.Array], tuple[TrainState, Accumulator, Float[Array, ""]]
@@ -21,13 +27,23 @@ Step = Callable[
 
 
 def gradients(
-    stage: Stage, params: Params, batch: Batch, key: jax.Array, step: Any, *, remat: bool
+    stage: Stage,
+    params: Params,
+    batch: Batch,
+    key: jax.Array,
+    step: Any,
+    *,
+    remat: bool,
+    only: Sequence[str] = (),
 ) -> tuple[dict[str, Any], Metrics]:
-    """Gradients of the groups that train, and every metric of the step (losses included)."""
+    """Gradients of the groups that train, and every metric of the step (losses included).
+
+    Those of parts that are not among `only`, if any are named, are zero. Raises UnknownPart.
+    """
     loss_key, critic_key = jax.random.split(key)
 
     def loss(model: Any):
-        whole = placement.gathered(params | {"model": model})
+        whole = placement.gathered(params | {"model": _fixed(model, only)})
         return stage.loss(whole, batch, loss_key, step)
 
     if remat:
@@ -50,6 +66,18 @@ def gradients(
     return grads, {**found, "critic_loss": value, **more}
 
 
+def _fixed(model: Mapping[str, Any], only: Sequence[str]) -> dict[str, Any]:
+    """The parts, those that are not to be trained without a gradient."""
+    if unknown := sorted(set(only) - set(model)):
+        raise UnknownPart(
+            f"config.train.only names {', '.join(unknown)}; this stage trains {', '.join(model)}"
+        )
+    return {
+        part: values if part in only or not only else jax.lax.stop_gradient(values)
+        for part, values in model.items()
+    }
+
+
 def _products(primitive: Any, *_: Any, **__: Any) -> bool:
     """Rematerialisation keeps convolutions and matrix products and recomputes what lies between."""
     return primitive.name in ("conv_general_dilated", "dot_general")
@@ -60,15 +88,16 @@ def accumulated(
 ) -> tuple[dict[str, Any], Metrics]:
     """`gradients`, averaged over `train.accumulate` interleaved parts of the batch."""
     count = train.accumulate
+    options = {"remat": train.remat, "only": tuple(train.only)}
     if count == 1:
-        return gradients(stage, params, batch, key, step, remat=train.remat)
+        return gradients(stage, params, batch, key, step, **options)
     # Row r goes to part r % count, so that each device keeps its own rows.
     parts = jax.tree.map(
         lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1), batch
     )
 
     def one(i: Any, part: Batch):
-        return gradients(stage, params, part, jax.random.fold_in(key, i), step, remat=train.remat)
+        return gradients(stage, params, part, jax.random.fold_in(key, i), step, **options)
 
     def add(total: Any, indexed: Any):
         return jax.tree.map(jnp.add, total, one(*indexed)), None

@@ -45,6 +45,25 @@ def test_rematerialised_gradients_are_the_same(batch):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), plain, again)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_only_the_parts_named_have_a_gradient(batch, count):
+    whole, _ = compute(Still(toy.config()), batch, accumulate=count)
+    grads, seen = compute(Still(toy.config()), batch, accumulate=count, only=("decoder",))
+    jax.tree.map(
+        np.testing.assert_array_equal, grads["model"]["decoder"], whole["model"]["decoder"]
+    )
+    others = {part: slope for part, slope in grads["model"].items() if part != "decoder"}
+    assert others
+    assert not any(np.any(slope) for slope in jax.tree.leaves(others))
+    assert any(np.any(slope) for slope in jax.tree.leaves(grads["model"]["decoder"]))
+    assert np.isfinite(seen["loss"])
+
+
+def test_a_part_that_is_not_there_cannot_be_trained(batch):
+    with pytest.raises(step.UnknownPart, match=r"names decodr; this stage trains .*decoder"):
+        compute(Still(toy.config()), batch, only=("decodr",))
+
+
 def test_each_group_sees_its_own_loss_alone(batch):
     class Split(Still):
         def loss(self, params, batch, key, step):

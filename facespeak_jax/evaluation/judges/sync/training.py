@@ -166,6 +166,7 @@ def config_of(
                 "ema": 0.998,
                 "accumulate": 1,
                 "dtype": "float32",
+                "only": (),
                 "remat": False,
                 "profile": False,
             },
