@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int32, UInt8
+from PIL import Image
 
-from facespeak_jax.data.schema import decode_image, encode_image
+from facespeak_jax.data.schema import decode_image
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,18 @@ class Take:
 
 
 def save(path: Path, take: Take) -> None:
-    """Stores a take as a corpus stores its clips: frames as JPEG, samples as 16-bit numbers.
+    """Stores a take: frames without loss, samples as 16-bit numbers.
 
-    So ground truth and what is compared with it went through the same compression.
+    What is drawn from a portrait has the marks of the portrait's JPEG. Compressed again it would be
+    judged by marks that neither the truth has, nor the still source.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    frames = [np.frombuffer(encode_image(frame), np.uint8) for frame in take.frames]
+    frames = [np.frombuffer(_png(frame), np.uint8) for frame in take.frames]
     with unfinished.open("wb") as file:
         np.savez(
             file,
-            jpeg=np.concatenate([np.zeros(0, np.uint8), *frames]),
+            png=np.concatenate([np.zeros(0, np.uint8), *frames]),
             sizes=np.array([len(frame) for frame in frames], np.int64),
             audio=np.rint(np.clip(take.audio, -1, 1) * 32767).astype(np.int16),
             text=np.array(take.text),
@@ -50,9 +52,9 @@ def save(path: Path, take: Take) -> None:
 
 
 def load(path: Path) -> Take:
-    """The inverse of `save`, up to the compression."""
+    """The inverse of `save`, up to half a step of the samples."""
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-        parts = np.split(stored["jpeg"], np.cumsum(stored["sizes"])[:-1])
+        parts = np.split(stored["png"], np.cumsum(stored["sizes"])[:-1])
         frames = [decode_image(part.tobytes()) for part in parts if len(part)]
         return Take(
             np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8),
@@ -62,3 +64,9 @@ def load(path: Path) -> Take:
             stored["durations"].astype(np.int32),
             float(stored["seconds"]),
         )
+
+
+def _png(frame: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -5,10 +5,10 @@ from facespeak_jax.evaluation.take import Take
 
 
 def test_stored_and_read_again(tmp_path):
-    smooth = np.linspace(0, 255, 32)[None, None, :, None] * np.ones((3, 32, 1, 3))
+    frames = np.random.default_rng(0).integers(256, size=(3, 32, 24, 3), dtype=np.uint8)
     audio = 0.5 * np.sin(np.arange(1920) / 9).astype(np.float32)
     made = Take(
-        smooth.astype(np.uint8),
+        frames,
         audio,
         "Hello.",
         ["<bos>", " ", "HH"],
@@ -17,7 +17,7 @@ def test_stored_and_read_again(tmp_path):
     )
     take.save(tmp_path / "a" / "b.npz", made)
     found = take.load(tmp_path / "a" / "b.npz")
-    assert np.abs(found.frames.astype(int) - made.frames).max() <= 3
+    np.testing.assert_array_equal(found.frames, frames)  # to the bit: judges see no compression
     np.testing.assert_allclose(found.audio, audio, atol=1e-4)
     np.testing.assert_array_equal(found.durations, made.durations)
     assert (found.text, found.phonemes, found.seconds) == ("Hello.", ["<bos>", " ", "HH"], 1.5)
