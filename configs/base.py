@@ -28,7 +28,7 @@ MODEL = LITE | {
         "widths": WIDTHS,
         "flow_width": 64,
         "kernels": True,
-        "cubic": False,  # what it would cost on a TPU has not been looked at
+        "spline": False,  # what it would cost on a TPU has not been looked at
         "lip_layers": ("16b", "32b", "32flow", "64b", "64flow", "128b", "128flow", "image"),
     },
     "text_encoder": LITE["text_encoder"]

@@ -25,7 +25,7 @@ MODEL = {
         "lip_layers": ("16b", "32b", "32flow", "64b", "64flow", "image"),
         "plain": False,
         "tent_below": 0,
-        "cubic": True,
+        "spline": True,
     },
     "voice_reader": {"width": 256},
     "voice_code": {"size": 64, "noise": 0.2},

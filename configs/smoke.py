@@ -25,7 +25,7 @@ MODEL = {
         "lip_layers": ("16b", "32b", "32flow", "image"),
         "plain": False,
         "tent_below": 0,
-        "cubic": True,
+        "spline": True,
     },
     "voice_reader": {"width": 16},
     "voice_code": {"size": 16, "noise": 0.1},

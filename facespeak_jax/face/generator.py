@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from facespeak_jax.face.convolution import ModulatedConv, activation, depth_to_planes, double
 from facespeak_jax.face.encoder import COARSEST
-from facespeak_jax.face.warp import Method, warp, warp_cubic
+from facespeak_jax.face.warp import Method, warp, warp_by_spline
 
 FIRST = (2.0, -2.0)  # logits of moved and still at the start; painted has 0
 
@@ -112,7 +112,7 @@ class Generator(nn.Module):
     plain: bool = False  # LIA's accumulated colours instead of composition in image space
     tent_below: int = 0  # maps of less than this resolution are warped by matmul
     kernels: bool = False  # larger ones, and the image, by kernels where there is a TPU
-    cubic: bool = False  # the image is bent by cubics: finer texture survives
+    spline: bool = False  # pixels of the image are interpolated by a spline: sharper
     dtype: Any = jnp.float32
 
     def layers(self) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class Generator(nn.Module):
         shares = nn.softmax(jnp.concatenate([logits, jnp.zeros_like(rgb[:, :1])], axis=1), axis=1)
         image = image.astype(jnp.float32)
         flow = _clips(self._at(image, flow), image.shape[0])
-        warped = (warp_cubic if self.cubic else warp)(image, flow, self._warp)
+        warped = (warp_by_spline if self.spline else warp)(image, flow, self._warp)
         still = jnp.repeat(image.transpose(0, 3, 1, 2), frames, axis=0)
         moved = warped.reshape(-1, *warped.shape[2:]).transpose(0, 3, 1, 2)
         frame = shares[:, :1] * moved + shares[:, 1:2] * still + shares[:, 2:] * rgb

@@ -1,15 +1,16 @@
 """Backward warping of an image or feature map by a flow: the one definition used everywhere.
 
 A pixel (i, j) of the output takes the input's value at row i + height · flow_y and column j +
-width · flow_x, counted in pixel centres, interpolated bilinearly or by cubics; positions outside
-are clamped to the border. A flow is a displacement in fractions of the frame, so that the same
-flow, resized, warps every resolution, and a flow of zeros returns the input bit for bit.
+width · flow_x, counted in pixel centres, interpolated bilinearly or by a cubic spline; positions
+outside are clamped to the border. A flow is a displacement in fractions of the frame, so that the
+same flow, resized, warps every resolution, and a flow of zeros returns the input bit for bit.
 """
 
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 Method = Literal["gather", "tent", "kernel"]
@@ -27,30 +28,55 @@ def warp(
     while the map is small); `kernel` does so on a TPU without ever storing that matrix, and gathers
     elsewhere. All give the same numbers to 1e-5; launch/aot/warps.md compares what they cost.
     """
-    sample = {"gather": _gather, "tent": _tent, "kernel": _kernel}[method]
-    return sample(features, *_positions(flow))
+    return _SAMPLERS[method](features, *_positions(flow))
 
 
-def warp_cubic(
+def warp_by_spline(
     image: Float[Array, "b h w c"],
     flow: Float[Array, "b t h w 2"],
     method: Method = "gather",
 ) -> Float[Array, "b t h w c"]:
-    """`warp` by cubics through the pixels (Catmull-Rom: Keys 1981 with a = -1/2).
+    """`warp` by the cubic spline through the pixels (Unser 1999): straight lines take the finest
+    texture from whatever moves by a fraction of a pixel. Beyond the border the edge is continued.
 
-    Straight lines halve the finest texture between two pixels; these keep most of it. Beyond the
-    border the image's edge is continued. A cubic is the straight line less f(1 - f)/2 times the
-    line through the pixels' second differences, f being the way from one pixel to the next, so that
-    the sixteen pixels around a place are four of the image and of its differences across, down and
-    both: any `method` will do.
+    Between two pixels p, f of the way from one to the other, a spline of second derivatives m is
+    (1 - f) p₀ + f p₁ - f(1 - f)/6 · ((2 - f) m₀ + (1 + f) m₁): a line through p at f, less
+    f(1 - f)/2 times a line through m at (1 + f)/3. So its sixteen pixels are bilinear samples, by
+    any `method`, of the image and of its second derivatives across, down and both.
     """
-    across = _second_difference(image, 2)
-    parts = (image, across, _second_difference(image, 1), _second_difference(across, 1))
-    lines = warp(jnp.concatenate(parts, axis=-1), flow, method)
-    straight, across, down, both = jnp.split(lines, 4, axis=-1)
-    x, y = (position % 1 for position in _positions(flow))
-    bend_x, bend_y = ((f * (1 - f) / 2)[..., None].astype(image.dtype) for f in (x, y))
-    return straight - bend_x * across - bend_y * down + bend_x * bend_y * both
+    h, w = image.shape[1:3]
+    x, y = _positions(flow)
+    bend_x, bent_x = _bend(x, w)
+    bend_y, bent_y = _bend(y, h)
+    across = _second_derivative(image, "wv,bhvc->bhwc", w)
+    down, both = (_second_derivative(of, "hg,bgwc->bhwc", h) for of in (image, across))
+    sample = _SAMPLERS[method]
+    return (
+        sample(image, x, y)
+        - bend_x * sample(across, bent_x, y)
+        - bend_y * sample(down, x, bent_y)
+        + bend_x * bend_y * sample(both, bent_x, bent_y)
+    )
+
+
+def _bend(
+    position: Float[Array, "b t h w"], size: int
+) -> tuple[Float[Array, "b t h w 1"], Float[Array, "b t h w"]]:
+    """How much of a second derivative bends the line, and the position it is taken at."""
+    pixel = jnp.floor(position)
+    f = position - pixel
+    return (f * (1 - f) / 2)[..., None], jnp.minimum(pixel + (1 + f) / 3, size - 1)
+
+
+def _second_derivative(
+    image: Float[Array, "b h w c"], along: str, size: int
+) -> Float[Array, "b h w c"]:
+    """That of the cubic spline through the pixels p along an axis: m + Dm/6 = Dp, where D is the
+    second difference."""
+    difference = np.diff(np.pad(np.eye(size), [(1, 1), (0, 0)], mode="edge"), n=2, axis=0)
+    solved = np.linalg.solve(np.eye(size) + difference / 6, difference)
+    matrix = jnp.asarray(solved, image.dtype)
+    return jnp.einsum(along, matrix, image, precision=jax.lax.Precision.HIGHEST)
 
 
 def _positions(
@@ -62,13 +88,6 @@ def _positions(
     x = jnp.arange(w, dtype=jnp.float32)[None, None, None, :] + flow[..., 0] * w
     y = jnp.arange(h, dtype=jnp.float32)[None, None, :, None] + flow[..., 1] * h
     return jnp.clip(x, 0, w - 1), jnp.clip(y, 0, h - 1)
-
-
-def _second_difference(image: Float[Array, "b h w c"], axis: int) -> Float[Array, "b h w c"]:
-    """Of neighbours along an axis, the edge continued."""
-    padding = [(0, 0)] * image.ndim
-    padding[axis] = (1, 1)
-    return jnp.diff(jnp.pad(image, padding, mode="edge"), n=2, axis=axis)
 
 
 def _gather(
@@ -118,3 +137,6 @@ def _kernel(
     from facespeak_jax.face.kernels.sample import sample  # Pallas: a while, and for TPUs only
 
     return sample(_gather, features, x, y)
+
+
+_SAMPLERS = {"gather": _gather, "tent": _tent, "kernel": _kernel}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facespeak_jax.face.generator import Generator, Render, enlarge
-from facespeak_jax.face.warp import warp, warp_cubic
+from facespeak_jax.face.warp import warp, warp_by_spline
 
 WIDTHS, STYLE, SIZE = (6, 4), 8, 32
 LIPS = ("16b", "16flow", "image")
@@ -32,9 +32,9 @@ def scene(batch=2, frames=2, **options):
     return generator, params, inputs
 
 
-@pytest.mark.parametrize(("plain", "cubic"), [(False, False), (True, False), (False, True)])
-def test_shapes_and_composition(plain, cubic):
-    generator, params, inputs = scene(plain=plain, cubic=cubic)
+@pytest.mark.parametrize(("plain", "spline"), [(False, False), (True, False), (False, True)])
+def test_shapes_and_composition(plain, spline):
+    generator, params, inputs = scene(plain=plain, spline=spline)
     out = render(generator, params, *inputs)
     assert out.image.shape == (2, 2, SIZE, SIZE, 3)
     assert out.flow.shape == (2, 2, SIZE, SIZE, 2)
@@ -43,7 +43,7 @@ def test_shapes_and_composition(plain, cubic):
     np.testing.assert_allclose(out.shares.sum(-1), 1, atol=1e-6)
     moved, still, painted = (out.shares[..., k, None] for k in range(3))
     assert plain != (float(jnp.std(still)) > 0)  # the toy's parameters use every share
-    bent = (warp_cubic if cubic else warp)(inputs[0], out.flow)
+    bent = (warp_by_spline if spline else warp)(inputs[0], out.flow)
     expected = moved * bent + still * inputs[0][:, None] + painted * out.rgb
     np.testing.assert_allclose(out.image, expected, atol=1e-5)
     np.testing.assert_allclose(out.warped, bent, atol=1e-5)
