@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Int32, Key, UInt8
 
 from facespeak_jax import flow, layers
-from facespeak_jax.face.generator import Render, enlarge
+from facespeak_jax.face.generator import Render, decided, enlarge
 from facespeak_jax.model import FaceSpeak
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.motion.reducer import NoiseReducer
@@ -33,6 +33,11 @@ MOTION_STEPS = 5
 TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
 # Of the head's noise: livelier than training's, since what is sampled strays less than real heads.
 MOTION_TEMPERATURE = 1.1
+# Of the lips about their mean: what is regressed strays less than what is real, and the generator
+# opens a mouth less than it is told.
+LIP_GAIN = 1.2
+# The power of what a pixel is made of: the generator is more cautious than is good to look at.
+DECISION = 2.0
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
 # guidance does (Ho & Salimans 2022): a small decoder renders voices more alike than they are.
 GUIDANCE = 1.0
@@ -120,7 +125,8 @@ def _rendered(
     lip = _run(model, params, "lip_motion", alpha_lip)
     identity = face.identity[:, None, :]
     source = (face.image, face.pyramid, face.motion)
-    return _run(model, params, "render", *source, identity + head, identity + lip)
+    rendered = _run(model, params, "render", *source, identity + head, identity + lip)
+    return decided(rendered, face.image, DECISION)
 
 
 def read(
@@ -198,6 +204,7 @@ def move(
         face.alpha_lip,
         speech.frames,
     )
+    alpha_lip = livelier(alpha_lip, speech.frames, LIP_GAIN)
     alpha_head = sample_motion(
         cast(MotionPrior, model.motion_prior),
         cast(MotionField, model.motion_field),
@@ -212,6 +219,15 @@ def move(
         temperature=MOTION_TEMPERATURE,
     )
     return alpha_head, alpha_lip
+
+
+def livelier(
+    alpha: Float[Array, "b t d"], frames: Int[Array, " b"], gain: float
+) -> Float[Array, "b t d"]:
+    """A clip's codes, `gain` times as far from their mean over the frames that count."""
+    counted = layers.mask(frames, alpha.shape[1])
+    mean = layers.hide(alpha, counted).sum(1, keepdims=True) / jnp.maximum(frames, 1)[:, None, None]
+    return layers.hide(mean + gain * (alpha - mean), counted)
 
 
 def _run(model: FaceSpeak, params: Params, method: str, *arguments: Any) -> Any:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facespeak_jax.face.generator import Generator, Render, enlarge
+from facespeak_jax.face.generator import Generator, Render, decided, enlarge
 from facespeak_jax.face.warp import warp, warp_by_spline
 
 WIDTHS, STYLE, SIZE = (6, 4), 8, 32
@@ -47,6 +47,29 @@ def test_shapes_and_composition(plain, spline):
     expected = moved * bent + still * inputs[0][:, None] + painted * out.rgb
     np.testing.assert_allclose(out.image, expected, atol=1e-5)
     np.testing.assert_allclose(out.warped, bent, atol=1e-5)
+
+
+def test_a_decided_pixel_is_more_of_what_it_was_most():
+    generator, params, inputs = scene()
+    out = render(generator, params, *inputs)
+    same = decided(out, inputs[0], 1.0)
+    np.testing.assert_allclose(same.image, out.image, atol=1e-5)
+    found = decided(out, inputs[0], 2.0)
+    moved, still, painted = np.moveaxis(np.square(np.asarray(out.shares, np.float64)), -1, 0)
+    total = moved + still + painted
+    weights = [x[..., None] / total[..., None] for x in (moved, still, painted)]
+    parts = (out.warped, inputs[0][:, None], out.rgb)
+    wanted = sum(weight * np.asarray(part) for weight, part in zip(weights, parts, strict=True))
+    np.testing.assert_allclose(found.image, wanted, atol=1e-5)
+    assert np.all(found.shares.max(-1) >= out.shares.max(-1) - 1e-6)
+    for one, other in [(found.flow, out.flow), (found.rgb, out.rgb), (found.warped, out.warped)]:
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_painted_frame_has_nothing_to_decide():
+    generator, params, inputs = scene(plain=True)
+    out = render(generator, params, *inputs)
+    np.testing.assert_allclose(decided(out, inputs[0], 3.0).image, out.image, atol=1e-6)
 
 
 def test_enlarging_to_the_same_size_changes_nothing():
