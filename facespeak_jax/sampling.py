@@ -35,7 +35,7 @@ TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
 MOTION_TEMPERATURE = 1.1
 # Of the lips about their mean: what is regressed strays less than what is real, and the generator
 # opens a mouth less than it is told.
-LIP_GAIN = 1.2
+LIP_GAIN = 1.4
 # The power of what a pixel is made of: the generator is more cautious than is good to look at.
 DECISION = 2.0
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
