@@ -12,10 +12,14 @@ def frechet(found: Float[np.ndarray, "n d"], real: Float[np.ndarray, "m d"]) -> 
     """FID: the Fréchet distance of two Gaussians with the sets' moments (Heusel et al. 2017).
 
     The trace of (S₁S₂)^½ is the sum of the singular values of A·Bᵀ for centred rows A, B with
-    S₁ = AᵀA and S₂ = BᵀB: no square root of a singular matrix is taken.
+    S₁ = AᵀA and S₂ = BᵀB: no square root of a singular matrix is taken. Triangles R of A = QR have
+    the same values, and d rows where there are more pictures.
     """
     means = found.mean(axis=0), real.mean(axis=0)
-    a, b = ((x - m) / np.sqrt(len(x) - 1) for x, m in zip((found, real), means, strict=True))
+    a, b = (
+        np.linalg.qr((x - m) / np.sqrt(len(x) - 1), mode="r")
+        for x, m in zip((found, real), means, strict=True)
+    )
     shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return float(
         np.square(means[0] - means[1]).sum() + np.square(a).sum() + np.square(b).sum() - 2 * shared
