@@ -17,7 +17,7 @@ def frechet(found: Float[np.ndarray, "n d"], real: Float[np.ndarray, "m d"]) -> 
     """
     means = found.mean(axis=0), real.mean(axis=0)
     a, b = (
-        np.linalg.qr((x - m) / np.sqrt(len(x) - 1), mode="r")
+        np.asarray(np.linalg.qr((x - m) / np.sqrt(len(x) - 1), mode="r"))
         for x, m in zip((found, real), means, strict=True)
     )
     shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
