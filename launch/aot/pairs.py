@@ -58,8 +58,8 @@ PAIRS = (
     *(_base(stage, LARGE, ROWS[stage]) for stage in ("face", "sync", "vocoder", "speech")),
     _base("motion", LARGE, ROWS["motion"]),
     Pair("configs/base.py:joint", LARGE, 1, "sampler"),
-    # How much a chip can hold.
-    _base("joint", SMALL, 5),
+    # As much as a chip can hold.
+    _base("joint", SMALL, 9),
     # 512 pixels.
     _base("joint", SMALL, 1, ("model.size", 512)),
 )
