@@ -86,7 +86,8 @@ LOSS["joint"] = {
     "gan": 0.1,
     "rec": 1.0,
     "id": 0.3,
-    "sync": 0.1,  # 0 without a trained sync expert
+    "sync": 0.1,  # 0 without a trained sync expert, and so is
+    "mouth": 0.1,  # how unlike real mouths rendered ones are to that expert
     "cfm": 0.1,
     "ae": 1.0,
     "prior": 0.1,

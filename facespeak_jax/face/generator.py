@@ -12,6 +12,9 @@ from facespeak_jax.face.encoder import COARSEST
 from facespeak_jax.face.warp import Method, warp, warp_by_spline
 
 FIRST = (2.0, -2.0)  # logits of moved and still at the start; painted has 0
+# The power of what a pixel is made of when speaking: the generator is more cautious than is good to
+# look at.
+DECISION = 2.0
 
 
 class Render(NamedTuple):
@@ -42,7 +45,7 @@ def enlarge(render: Render, image: Float[Array, "b height width 3"]) -> Render:
     return Render(_mixed(shares, warped, image, rgb), flow, shares, rgb, warped)
 
 
-def decided(render: Render, image: Float[Array, "b h w 3"], power: float) -> Render:
+def decided(render: Render, image: Float[Array, "b h w 3"], power: float = DECISION) -> Render:
     """The same frames of the same `image` with every pixel's greater shares made greater.
 
     A pixel that is half the photograph's and half painted has half the photograph's texture: L1

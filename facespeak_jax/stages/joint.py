@@ -21,7 +21,7 @@ from facespeak_jax.data.examples.joint import JointExamples
 from facespeak_jax.data.examples.motion import HISTORY
 from facespeak_jax.data.examples.speech import SpeechExamples
 from facespeak_jax.face import perceptual
-from facespeak_jax.face.generator import Render
+from facespeak_jax.face.generator import Render, decided
 from facespeak_jax.motion import sampler
 from facespeak_jax.motion.lip_mapper import energy
 from facespeak_jax.motion.sync import SYNC_FRAMES, SYNC_MELS, SyncExpert, mouth_crops
@@ -49,6 +49,13 @@ class Seen(NamedTuple):
     pyramid: tuple[Array, ...]
 
 
+class Watched(NamedTuple):
+    """What the sync expert makes of rendered mouths."""
+
+    logit: Float[Array, " b"]  # log-odds that the sound is theirs
+    likeness: Float[Array, " b"]  # cosine with the real mouths: 1 where it sees no difference
+
+
 class JointStage:
     """See `stages.stage.Stage`. Everything trains but the reducer, the vocoder and the judges."""
 
@@ -60,9 +67,12 @@ class JointStage:
         self.motion = MotionModules(config)
         dtype = jnp.dtype(self.config.train.dtype)
         self.expert: Any = SyncExpert(**self.config.sync, dtype=dtype)
-        self.sync_weight = self.weight.sync if self.config.upstream.sync_expert else 0.0
-        if not self.sync_weight:
-            logging.info("No config.upstream.sync_expert: the sync loss has weight 0")
+        expert = bool(self.config.upstream.sync_expert)
+        self.sync_weight, self.mouth_weight = (
+            expert * weight for weight in (self.weight.sync, self.weight.mouth)
+        )
+        if not expert:
+            logging.info("No config.upstream.sync_expert: what it would judge has weight 0")
         self._evaluate = jax.jit(self._evaluation)
 
     def example(self) -> JointExamples:
@@ -269,8 +279,11 @@ class JointStage:
             judged = self.face.critic_terms(params, fake, real, step)
         terms |= judged
         terms["id"] = self._identity_lost(parts, fake, seen)
-        terms["sync"] = jnp.mean(jax.nn.softplus(-self._sync_logit(parts, render, said, batch)))
-        total = weight.rec * rec + weight.id * terms["id"] + self.sync_weight * terms["sync"]
+        watched = self._watched(parts, render, said, batch)
+        terms["sync"] = jnp.mean(jax.nn.softplus(-watched.logit))
+        terms["mouth"] = jnp.mean(1.0 - watched.likeness)
+        total = weight.rec * rec + weight.id * terms["id"]
+        total = total + self.sync_weight * terms["sync"] + self.mouth_weight * terms["mouth"]
         total = total + weight.gan * judged["gan"] + face.feature * judged["feature"]
         source = jnp.repeat(to_float(batch["source"]), SYNC_FRAMES, axis=0)
         ratio = jnp.abs(fake - real).mean() / jnp.abs(source - real).mean()
@@ -290,14 +303,23 @@ class JointStage:
         norms = jnp.sum(found**2, -1) * jnp.sum(wanted**2, -1)
         return 1.0 - jnp.mean(jnp.sum(found * wanted, -1) * jax.lax.rsqrt(norms + 1e-8))
 
-    def _sync_logit(
+    def _watched(
         self, parts: Mapping[str, Any], render: Render, said: Sentence, batch: Batch
-    ) -> Float[Array, " b"]:
-        """How much the rendered lips seem in sync with the real sound."""
-        crops = mouth_crops(render.image, batch["mouth_box"], self.expert.size)
+    ) -> Watched:
+        """The sync expert on rendered lips, as they are when speaking, and the real sound."""
+        expert, size = {"params": parts["sync_expert"]}, self.expert.size
+
+        def seen(frames: Float[Array, "b f h w 3"]) -> Float[Array, "b e"]:
+            crops = mouth_crops(frames, batch["mouth_box"], size)
+            return self.expert.apply(expert, crops, method="face")
+
         start = MELS_PER_FRAME * (batch["first"] + batch["shown"])
         cut = jax.vmap(lambda row, at: jax.lax.dynamic_slice_in_dim(row, at, SYNC_MELS))
-        return self.expert.apply({"params": parts["sync_expert"]}, crops, cut(said.mel, start))
+        speech = self.expert.apply(expert, cut(said.mel, start), method="speech")
+        fake = seen(decided(render, to_float(batch["source"])).image)
+        real = seen(self._shown(to_float(batch["frames"]), batch))
+        logit = self.expert.apply(expert, fake, speech, method="logit")
+        return Watched(logit, jnp.sum(fake * real, axis=-1))
 
     def _evaluation(
         self, params: Params, batch: Batch, key: jax.Array
@@ -331,12 +353,14 @@ class JointStage:
         source = jnp.broadcast_to(to_float(batch["source"])[:, None], real.shape)
         error, copied = jnp.abs(fake - real).mean(), jnp.abs(source - real).mean()
         _, lip = self.motion.lip_loss(mapped, seen.alpha_lip[:, HISTORY:], lengths)
+        watched = self._watched(parts, render, said, batch)
         metrics = {
             "l1": error,
             "copy_l1": copied,
             "ratio": error / copied,
             "id": self._identity_lost(parts, fake.reshape(-1, *fake.shape[2:]), seen),
-            "sync_logit": self._sync_logit(parts, render, said, batch).mean(),
+            "sync_logit": watched.logit.mean(),
+            "mouth_likeness": watched.likeness.mean(),
             **lip,
         }
         strip = jnp.stack([source[:, 0], fake[:, 0], real[:, 0], fake[:, -1], real[:, -1]], axis=1)

@@ -7,8 +7,10 @@ import pytest
 from configs import smoke
 from facespeak_jax.data.examples.motion import HISTORY
 from facespeak_jax.data.examples.sync import FRAMES, pictures
+from facespeak_jax.face.generator import Render
 from facespeak_jax.rates import SAMPLES_PER_FRAME
 from facespeak_jax.stages import joint
+from facespeak_jax.stages.sync import to_float
 
 KEY = jax.random.key(0)
 TRAINED = {
@@ -66,6 +68,32 @@ def test_everything_trains_but_reducer_and_judges(stage_and_batch):
     assert set(params["model"]) == TRAINED
     assert set(params["frozen"]) == {"reducer", "sync_expert"}
     assert set(params["critic"]) == {"critic"}
+
+
+def painted(image):
+    """Frames that are all paint."""
+    shares = jnp.zeros_like(image).at[..., 2].set(1.0)
+    return Render(image, jnp.zeros(image.shape)[..., :2], shares, image, jnp.zeros(image.shape))
+
+
+def test_the_expert_sees_no_difference_in_real_mouths_and_some_in_others(stage_and_batch):
+    stage, batch, params = stage_and_batch
+    parts = {**params["frozen"], **params["model"]}
+    said = stage.speech.modules.sentence(parts, stage._voice_of(parts, batch), batch, {})
+    real = stage._shown(to_float(batch["frames"]), batch)
+    same = stage._watched(parts, painted(real), said, batch)
+    np.testing.assert_allclose(same.likeness, 1.0, atol=1e-5)
+    other = stage._watched(parts, painted(real[::-1]), said, batch)
+    assert other.likeness.max() < 0.999
+    assert not np.allclose(other.logit, same.logit)
+
+
+def test_without_an_expert_nothing_is_asked_of_one():
+    changed = config()
+    assert joint.JointStage(changed).sync_weight == joint.JointStage(changed).mouth_weight == 0
+    changed.upstream.sync_expert = "somewhere"
+    stage = joint.JointStage(changed)
+    assert (stage.sync_weight, stage.mouth_weight) == (changed.loss.sync, changed.loss.mouth)
 
 
 def test_loss_falls_and_evaluation_draws(stage_and_batch):
