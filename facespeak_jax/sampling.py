@@ -34,10 +34,8 @@ TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
 # Of the head's noise: livelier than training's, since what is sampled strays less than real heads.
 MOTION_TEMPERATURE = 1.1
 # Of the lips about their mean: what is regressed strays less than what is real, and the generator
-# opens a mouth less than it is told.
-LIP_GAIN = 1.4
-# The power of what a pixel is made of: the generator is more cautious than is good to look at.
-DECISION = 2.0
+# opens a mouth less than it is told. With this, mouths open as far as real ones.
+LIP_GAIN = 1.2
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
 # guidance does (Ho & Salimans 2022): a small decoder renders voices more alike than they are.
 GUIDANCE = 1.0
@@ -126,7 +124,7 @@ def _rendered(
     identity = face.identity[:, None, :]
     source = (face.image, face.pyramid, face.motion)
     rendered = _run(model, params, "render", *source, identity + head, identity + lip)
-    return decided(rendered, face.image, DECISION)
+    return decided(rendered, face.image)
 
 
 def read(

@@ -104,7 +104,8 @@ class JointStage:
     def loss(
         self, params: Params, batch: Batch, key: jax.Array, step: Int[Array, ""]
     ) -> tuple[Float[Array, ""], Outputs]:
-        """The paper's eight terms with its weights, and the mapper's own target."""
+        """The paper's eight terms with its weights, the mapper's own target, and how much rendered
+        mouths differ from the real ones to the sync expert."""
         parts = {**params["frozen"], **params["model"]}
         keys = jax.random.split(key, 5)
         options = {"train": True, "rngs": {"dropout": keys[0]}}
@@ -257,7 +258,7 @@ class JointStage:
         batch: Batch,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics, Carry]:
-        """What the rendered frames are judged by: L_rec, L_GAN, L_id and L_sync."""
+        """What the rendered frames are judged by: L_rec, L_GAN, L_id, L_sync and their mouths."""
         weight, face = self.weight, self.weight.face
         size = render.image.shape[2]
         flat = (-1, size, size, 3)
