@@ -21,7 +21,7 @@ from facespeak_jax.evaluation.judges import landmarks as face_points
 from facespeak_jax.evaluation.report import drawings, measure, report
 from facespeak_jax.evaluation.report.columns import judges_of
 from facespeak_jax.evaluation.report.measure import Pair, People
-from facespeak_jax.evaluation.run import FAILURES, Run, Seen, claim
+from facespeak_jax.evaluation.run import FAILURES, PROTOCOL, Run, Seen, claim
 from facespeak_jax.evaluation.suites import Case, open_suite
 from facespeak_jax.evaluation.systems import twins
 from facespeak_jax.evaluation.systems.machine import Machine
@@ -79,6 +79,7 @@ def evaluate(
         "weights": _digest(weights),
         "rows": {name: _digest(path) for name, path in given.items()},
         "suite_digest": found.digest,
+        "protocol": PROTOCOL,
         **({"experiment": experiment} if experiment else {}),
     }
     claim(place, facts)

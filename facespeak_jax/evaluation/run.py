@@ -24,6 +24,8 @@ from facespeak_jax.evaluation.systems.rows import System
 from facespeak_jax.evaluation.take import Take
 
 Seen = dict[str, np.ndarray]  # what was observed in a take, by name
+# Another number whenever the same weights would be made to speak, or looked at, in another way.
+PROTOCOL = 2
 # What a single bad clip may raise; anything else is a fault of the program and ends the run.
 FAILURES = (FaceSpeakError, ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
 
@@ -99,7 +101,8 @@ def claim(out: Path, facts: Mapping[str, Any]) -> None:
     same = all(known.get(key) == facts.get(key) for key in {*known, *facts} - {"rows"})
     if not same or any(rows[name] != digest for name, digest in known["rows"].items()):
         raise OtherRun(
-            f"{out} holds the work of other weights, rows or clips; remove it or write elsewhere"
+            f"{out} holds the work of other weights, rows or clips, or of another version of this "
+            "program; remove it or write elsewhere"
         )
     path.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
 

@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,12 @@ class Case:
     @property
     def portrait(self) -> UInt8[np.ndarray, "h w 3"]:
         return self.truth.frames[0]
+
+    @property
+    def seed(self) -> int:
+        """Of the noise that its clip is drawn from: the same in every row, and another for every
+        case, or all heads of a row would move alike."""
+        return zlib.crc32(self.name.encode()) >> 2
 
     @property
     def paired(self) -> bool:

@@ -51,7 +51,7 @@ def weights(tmp_path_factory):
     return str(tiny.write(tmp_path_factory.mktemp("weights")))
 
 
-def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys):
+def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys, monkeypatch):
     given = ["evaluate", "--weights", weights, "--suite", "heads", "--corpus", corpus]
     given += ["--out", str(tmp_path / "out"), "--clips", "1"]
     assert cli.main(given) == 0
@@ -80,6 +80,11 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
 
     # Another run's directory is left alone.
     capsys.readouterr()
+    # What another suite, or an earlier version of the program, has left is not gone on with.
+    with monkeypatch.context() as later:
+        later.setattr(evaluate, "PROTOCOL", evaluate.PROTOCOL + 1)
+        assert cli.main(given) == 1
+        assert "write elsewhere" in capsys.readouterr().err
     given[given.index("heads")] = "grid"
     assert cli.main(given) == 1
     assert "write elsewhere" in capsys.readouterr().err

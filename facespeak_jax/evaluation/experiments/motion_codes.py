@@ -36,7 +36,8 @@ class MotionCodes:
         """Of the truth, f_id, f_m and the pose of a few frames and every α_head; else sampled
         α_head (seeds, t, d)."""
         if row != "ground_truth":
-            _, motions = self._machines[row].motions(case.portrait, case.text, range(SEEDS))
+            seeds = range(case.seed, case.seed + SEEDS)
+            _, motions = self._machines[row].motions(case.portrait, case.text, seeds)
             return {"sampled": np.stack([head for head, _ in motions])}
         found = self._machines["ours"].codes(case.truth.frames)
         at = np.linspace(0, len(found.identity) - 1, LOOKED_AT).round().astype(int)

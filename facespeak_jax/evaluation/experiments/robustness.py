@@ -90,7 +90,7 @@ class Disturbed:
         """Raises NoFace and SeveralFaces."""
         given = self.disturb(case.portrait, self.strength)
         crop = portrait.align(given, size=self.machine.size).crop
-        spoken = self.machine.speak(crop, case.text)
+        spoken = self.machine.speak(crop, case.text, seed=case.seed)
         return take_of(spoken, case.text, sum(spoken.seconds.values()))
 
 

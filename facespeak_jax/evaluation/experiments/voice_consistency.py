@@ -44,7 +44,7 @@ class VoiceConsistency:
             frames = case.truth.frames
             at = np.linspace(0, len(frames) - 1, PORTRAITS).round().astype(int)
             machine = self._machines[row]
-            said = [machine.voice(frame, case.text) for frame in frames[at]]
+            said = [machine.voice(frame, case.text, seed=case.seed) for frame in frames[at]]
             voices = [judge.observe(take_of(one, case.text, 0.0))["voice"] for one in said]
         return {"voices": np.stack(voices)}
 

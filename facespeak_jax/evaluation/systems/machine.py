@@ -201,9 +201,10 @@ class Machine:
     def motions(
         self, crop: UInt8[np.ndarray, "h w 3"], text: str, seeds: Sequence[int]
     ) -> tuple[sampling.Face, list[Alphas]]:
-        """The face, and how it would move to the same speech under several motion seeds."""
+        """The face, and how it would move under several motion seeds to the same speech, the first
+        seed's."""
         self.require((*sampling.FACE, *sampling.SPEECH, *sampling.MOTION))
-        face, _, _, speech = self._spoken(crop, text, 0)
+        face, _, _, speech = self._spoken(crop, text, seeds[0])
         return face, [self.move(face, speech, seed) for seed in seeds]
 
     def _spoken(

@@ -114,7 +114,7 @@ class Ours:
         return self.machine.missing((*sampling.FACE, *sampling.SPEECH, *sampling.MOTION))
 
     def make(self, case: Case) -> Take:
-        spoken = self.machine.speak(case.portrait, case.text)
+        spoken = self.machine.speak(case.portrait, case.text, seed=case.seed)
         seconds = spoken.seconds[self.timed] if self.timed else sum(spoken.seconds.values())
         return take_of(spoken, case.text, seconds)
 
@@ -132,7 +132,7 @@ class Voice:
         return self.machine.missing((*sampling.FACE, *sampling.SPEECH))
 
     def make(self, case: Case) -> Take:
-        spoken = self.machine.voice(case.portrait, case.text)
+        spoken = self.machine.voice(case.portrait, case.text, seed=case.seed)
         return take_of(spoken, case.text, spoken.seconds["mel"])
 
 
@@ -150,7 +150,8 @@ class Seeds:
         return Ours(self.machine).missing()
 
     def make(self, case: Case) -> Take:
-        face, motions = self.machine.motions(case.portrait, case.text, range(1, 1 + SEEDS))
+        seeds = range(case.seed, case.seed + SEEDS)
+        face, motions = self.machine.motions(case.portrait, case.text, seeds)
         at = np.linspace(0, len(motions[0][0]) - 1, MOMENTS).round().astype(int)
         frames = [self.machine.draw(face, (head[at], lip[at])) for head, lip in motions]
         return Take(np.concatenate(frames), np.zeros(0, np.float32), case.text)
