@@ -15,10 +15,11 @@ from PIL import Image
 from facespeak_jax import export
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.evaluation.experiments.catalogue import open_experiment
-from facespeak_jax.evaluation.experiments.experiment import Cells, Machines, Probe, Table
+from facespeak_jax.evaluation.experiments.experiment import Machines, Probe, Table
 from facespeak_jax.evaluation.judges import all_judges
 from facespeak_jax.evaluation.judges import landmarks as face_points
 from facespeak_jax.evaluation.report import drawings, measure, report
+from facespeak_jax.evaluation.report.cells import Cells, Differences, Row
 from facespeak_jax.evaluation.report.columns import judges_of
 from facespeak_jax.evaluation.report.measure import Pair, People
 from facespeak_jax.evaluation.run import FAILURES, PROTOCOL, Run, Seen, claim
@@ -95,14 +96,15 @@ def evaluate(
         if not judge.available():
             print(f"{judge.name} is missing: {judge.advice()}", file=sys.stderr)
     if isinstance(plan, Table):
-        cells = _of_table(run, plan, left_out)
+        cells, differences = _of_table(run, plan, left_out)
     else:
-        cells = _of_probe(run, plan, left_out)
+        cells, differences = _of_probe(run, plan, left_out)
     question = {"question": plan.question} if experiment else {}
     composed = report.compose(
         found.name,
         cells,
         run.judges,
+        differences=differences,
         facts={**facts, **question, "clips": run.cases},
         errors=run.errors,
         left_out=left_out,
@@ -110,7 +112,9 @@ def evaluate(
     return report.write(place, composed)
 
 
-def _of_table(run: Run, plan: Table, left_out: dict[str, str]) -> dict[str, Cells]:
+def _of_table(
+    run: Run, plan: Table, left_out: dict[str, str]
+) -> tuple[dict[str, Cells], Differences]:
     """The cells of takes that judges look at; rows that cannot be run are left out with a word."""
     everything = {**plan.rows, **{_seeds(row): system for row, system in plan.seeds.items()}}
     lacking = {name: system.missing() for name, system in everything.items()}
@@ -129,19 +133,23 @@ def _of_table(run: Run, plan: Table, left_out: dict[str, str]) -> dict[str, Cell
     text = json.dumps(figures, indent=1)
     (run.out / "clips.json").write_text(text + "\n", encoding="utf-8")
     truths = observed.seen[TRUTH]
-    return {
-        row: report.averages(figures[row]) | report.of_all(observed.seen[row], truths)
-        for row in figures
-    }
+    rows = {row: Row(figures[row], observed.seen[row], truths) for row in figures}
+    pairs = {row: other for row, other in plan.against.items() if {row, other} <= rows.keys()}
+    return (
+        {name: row.cells() for name, row in rows.items()},
+        {row: (other, rows[row].differences(rows[other])) for row, other in pairs.items()},
+    )
 
 
-def _of_probe(run: Run, plan: Probe, left_out: dict[str, str]) -> dict[str, Cells]:
+def _of_probe(
+    run: Run, plan: Probe, left_out: dict[str, str]
+) -> tuple[dict[str, Cells], Differences]:
     """The cells of an experiment that looks for itself; none without its judges."""
     missing = [judge for judge in run.judges.values() if not judge.available()]
     if missing:
         advice = "; ".join(judge.advice() for judge in missing)
         left_out |= dict.fromkeys(plan.rows, f"{missing[0].name} is missing: {advice}")
-        return {}
+        return {}, {}
     seen: dict[str, dict[str, Seen]] = {row: {} for row in plan.rows}
     cases: dict[str, Case] = {}
     with _bar(run.cases * len(plan.rows)) as bar:
@@ -156,7 +164,7 @@ def _of_probe(run: Run, plan: Probe, left_out: dict[str, str]) -> dict[str, Cell
                 except FAILURES as error:
                     run.fail(row, case.name, error)
                 bar.update()
-    return plan.cells(seen, cases)
+    return plan.cells(seen, cases), plan.differences(seen)
 
 
 @dataclass

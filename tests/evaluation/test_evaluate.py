@@ -64,6 +64,7 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     assert "wer" not in report["systems"]["still"]
     assert len(judges["whisper"].asked) == 3  # nobody listens to the still picture
     assert "configs/twins.py:cascade" in report["left_out"]["cascade"]
+    assert report["differences"]["still"]["from"] == "ours"
     assert report["systems"]["codec"]["l1"]["n"] == 1
     assert report["systems"]["ours"]["rtf"]["mean"] > 0
     assert "dnsmos" not in report["systems"]["ours"]

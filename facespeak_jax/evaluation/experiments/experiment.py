@@ -6,13 +6,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from facespeak_jax.evaluation.metrics.intervals import Interval
+from facespeak_jax.evaluation.report.cells import Cells, Differences
 from facespeak_jax.evaluation.run import Run, Seen
 from facespeak_jax.evaluation.suites import Case
 from facespeak_jax.evaluation.systems.machine import Machine
 from facespeak_jax.evaluation.systems.rows import Seeds, System
-
-Cells = dict[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Table:
     """An experiment that is the common table of other rows: each a system that makes takes.
 
     `judges` are asked; `twins` are rows that are missed where no weights are given for them;
-    `seeds` give the diversity over seeds of the rows of the same names.
+    `seeds` give the diversity over seeds of the rows of the same names, and `against` says which
+    row's figures a row's are to be compared with.
     """
 
     question: str
@@ -36,6 +35,7 @@ class Table:
     rows: dict[str, System]
     twins: tuple[str, ...] = ()
     seeds: dict[str, Seeds] = field(default_factory=dict)
+    against: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -64,4 +64,8 @@ class Probe(Protocol):
         self, seen: Mapping[str, Mapping[str, Seen]], cases: Mapping[str, Case]
     ) -> dict[str, Cells]:
         """The table, from what was found by row and case name."""
+        ...
+
+    def differences(self, seen: Mapping[str, Mapping[str, Seen]]) -> Differences:
+        """What rows have more than those that they are to be compared with."""
         ...

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from facespeak_jax.evaluation.experiments.experiment import Cells, Machines
+from facespeak_jax.evaluation.experiments.experiment import Machines
 from facespeak_jax.evaluation.metrics import codes, intervals, probes
 from facespeak_jax.evaluation.metrics.intervals import Interval
+from facespeak_jax.evaluation.report.cells import Cells, Differences
 from facespeak_jax.evaluation.run import Run, Seen
 from facespeak_jax.evaluation.suites import Case
 from facespeak_jax.evaluation.systems.rows import SEEDS
@@ -66,6 +67,11 @@ class MotionCodes:
             if sampled:
                 rows[row] = _sampled(sampled, whole)
         return rows
+
+    def differences(self, seen: Mapping[str, Mapping[str, Seen]]) -> Differences:
+        """None: its rows are of different kinds."""
+        del seen
+        return {}
 
 
 def _known(code: str, truth: Mapping[str, Seen], speakers: Sequence[str]) -> Cells:

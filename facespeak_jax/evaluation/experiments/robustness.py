@@ -108,4 +108,5 @@ def robustness(machines: Machines) -> Table:
         "and is missing from n.",
         frozenset({"whisper", "resemblyzer", "arcface"}),
         {"ground_truth": GroundTruth(), **rows},
+        against={name: "plain_1" for name in rows if name != "plain_1"},
     )

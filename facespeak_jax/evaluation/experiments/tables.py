@@ -14,7 +14,7 @@ from facespeak_jax.evaluation.systems.rows import (
     System,
     Voice,
 )
-from facespeak_jax.evaluation.systems.twins import TWINS
+from facespeak_jax.evaluation.systems.twins import TWINS, control_of
 
 STEPS = (1, 2, 4, 10, 20)
 MELODY = frozenset({"whisper", "resemblyzer", "dnsmos", "signals"})
@@ -36,7 +36,12 @@ def everything(machines: Machines) -> Table:
         },
         twins=tuple(TWINS),
         seeds={name: Seeds(machine) for name, machine in spoken.items()},
+        against={**_controls(machines), "still": "ours"},
     )
+
+
+def _controls(machines: Machines) -> dict[str, str]:
+    return {name: control_of(name, machines.twins) for name in machines.twins}
 
 
 def noise_reducer(machines: Machines) -> Table:
@@ -57,6 +62,7 @@ def noise_reducer(machines: Machines) -> Table:
         PICTURES,
         rows | {name: Ours(twin, columns=groups) for name, twin in machines.twins.items()},
         ("reducer_control", "no_reducer"),
+        against={"codec_reduced": "codec", **_controls(machines)},
     )
 
 
@@ -73,6 +79,7 @@ def mapper(machines: Machines) -> Table:
         frozenset({"sync", "mediapipe"}),
         rows | {name: Ours(twin, columns=groups) for name, twin in machines.twins.items()},
         ("mapper_control", "no_energy", "no_text"),
+        against=_controls(machines),
     )
 
 
@@ -92,4 +99,9 @@ def solver_steps(machines: Machines) -> Table:
         "as regression would. RTF is of that step alone.",
         MELODY | {"mediapipe"},
         rows,
+        against={
+            f"{part}_{steps}": f"{part}_{STEPS[-1]}"
+            for part in ("mel", "motion")
+            for steps in (0, *STEPS[:-1])
+        },
     )

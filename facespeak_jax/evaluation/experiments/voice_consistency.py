@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facespeak_jax.evaluation.experiments.experiment import Cells, Machines
+from facespeak_jax.evaluation.experiments.experiment import Machines
 from facespeak_jax.evaluation.metrics import intervals, similarity
+from facespeak_jax.evaluation.report.cells import Cells, Differences
 from facespeak_jax.evaluation.run import Run, Seen
 from facespeak_jax.evaluation.suites import Case
+from facespeak_jax.evaluation.systems import twins
 from facespeak_jax.evaluation.systems.rows import take_of
 
 PORTRAITS = 10
@@ -63,6 +65,20 @@ class VoiceConsistency:
             known = np.array([value for value in others if value == value])
             if len(known):
                 made[row]["voice_others"] = intervals.of_mean(known)
+        return made
+
+    def differences(self, seen: Mapping[str, Mapping[str, Seen]]) -> Differences:
+        """Of the twins' consistency and their controls'."""
+        made: Differences = {}
+        for row in self.rows[2:]:
+            other = twins.control_of(row, [row for row in self.rows if seen[row]])
+            shared = [name for name in seen[row] if name in seen[other]]
+            if shared:
+                one, two = (
+                    np.array([similarity.pairwise(seen[side][name]["voices"]) for name in shared])
+                    for side in (row, other)
+                )
+                made[row] = (other, {"voice_consistency": intervals.of_mean(one - two)})
         return made
 
 

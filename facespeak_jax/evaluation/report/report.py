@@ -8,67 +8,12 @@ from typing import Any
 import numpy as np
 
 from facespeak_jax.evaluation.judges import Judge
-from facespeak_jax.evaluation.judges import landmarks as face_points
-from facespeak_jax.evaluation.metrics import distributions, intervals, motion
 from facespeak_jax.evaluation.metrics.intervals import Interval
 from facespeak_jax.evaluation.report import bars
+from facespeak_jax.evaluation.report.cells import Cells, Differences
 from facespeak_jax.evaluation.report.columns import COLUMNS, GROUPS, PROBES, Column
-from facespeak_jax.evaluation.report.measure import Figure
 
-Cells = dict[str, Interval]
 _ARROWS = {"up": " ↑", "down": " ↓", "near": " ≈", "": ""}
-
-
-def averages(clips: Mapping[str, Mapping[str, Figure]]) -> Cells:
-    """A row's cells from the figures of its clips: means, and sums over sums for rates."""
-    cells = {}
-    for column in COLUMNS:
-        found = [figures[column] for figures in clips.values() if column in figures]
-        if not found:
-            continue
-        if isinstance(found[0], tuple):
-            above, below = np.array(found, float).T
-            if below.sum():
-                cells[column] = intervals.of_ratio(above, below)
-        else:
-            cells[column] = intervals.of_mean(np.array(found, float))
-    return cells
-
-
-def of_all(
-    seen: Mapping[str, Mapping[str, np.ndarray]], truth: Mapping[str, Mapping[str, np.ndarray]]
-) -> Cells:
-    """A row's cells that belong to all its clips together: FID, KID and DIV.
-
-    `seen` holds what judges saw in each clip of the row, `truth` that in the ground truth's.
-    """
-    cells: Cells = {}
-    poses = [
-        face_points.head_pose(observed["landmarks"])
-        for observed in seen.values()
-        if "landmarks" in observed
-    ]
-    known = [pose[np.isfinite(pose).all(axis=1)] for pose in poses]
-    known = [pose for pose in known if len(pose)]
-    if known:
-        cells["div"] = intervals.of_sets(known, lambda drawn: motion.diversity(list(drawn)))
-    shared = [
-        name for name in seen if "features" in seen[name] and "features" in truth.get(name, {})
-    ]
-    if seen is truth or len(shared) < 2:
-        return cells
-    found, real = (
-        np.concatenate([side[name]["features"] for name in shared]) for side in (seen, truth)
-    )
-    at = np.arange(len(shared))
-    found_clip, real_clip = (
-        np.repeat(at, [len(side[name]["features"]) for name in shared]) for side in (seen, truth)
-    )
-    cells["kid"] = distributions.kernel(found, real, found_clip, real_clip)
-    distance = distributions.frechet(found, real)
-    # Its bias depends on the number of pictures, so resampled clips would not enclose it.
-    cells["fid"] = Interval(distance, np.nan, np.nan, len(shared))
-    return cells
 
 
 def compose(
@@ -76,21 +21,21 @@ def compose(
     rows: Mapping[str, Cells],
     judges: Mapping[str, Judge],
     *,
+    differences: Differences,
     facts: Mapping[str, Any],
     errors: Sequence[Mapping[str, str]],
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
     """The whole report as it is written to `report.json`."""
-    systems = {
-        row: {
-            column: _cell(interval, COLUMNS[column], judges) for column, interval in cells.items()
-        }
-        for row, cells in rows.items()
-    }
+    systems = {row: _named(cells, judges) for row, cells in rows.items()}
     return {
         "suite": suite,
         **facts,
         "systems": systems,
+        "differences": {
+            row: {"from": other, "columns": _named(cells, judges)}
+            for row, (other, cells) in differences.items()
+        },
         "columns": {
             name: {"label": column.label, "group": column.group, "better": column.better}
             for name, column in COLUMNS.items()
@@ -108,6 +53,10 @@ def compose(
         "left_out": dict(left_out),
         "errors": list(errors),
     }
+
+
+def _named(cells: Cells, judges: Mapping[str, Judge]) -> dict[str, dict[str, Any]]:
+    return {name: _cell(interval, COLUMNS[name], judges) for name, interval in cells.items()}
 
 
 def _cell(interval: Interval, column: Column, judges: Mapping[str, Judge]) -> dict[str, Any]:
@@ -137,13 +86,20 @@ def markdown(report: Mapping[str, Any]) -> str:
     if "experiment" in report:
         lines = [f"# {report['experiment']} on `{report['suite']}`", "", report["question"], ""]
     lines += [
-        "Means with 95 % bootstrap intervals over clips, and the number of clips. ↑ higher is "
+        "Means with 95 % intervals over clips, and the number of clips. ↑ higher is "
         "better, ↓ lower, ≈ the ground truth's own value is best.",
         "",
     ]
+    if report["differences"]:
+        lines += [
+            "Below them what a row has more than another over the same clips, in italics where the "
+            "interval holds zero: no difference is shown.",
+            "",
+        ]
     for group in (*GROUPS, PROBES):
         if columns := _shown_columns(report, group):
             lines += [f"## {group.capitalize()}", "", *table(report, columns), ""]
+            lines += _apart(report, columns)
     if report["bars"]:
         lines += ["## Bars", "", *_bars(report["bars"]), ""]
     lines += ["## Judges", "", *_judges(report), ""]
@@ -172,14 +128,32 @@ def table(report: Mapping[str, Any], columns: Mapping[str, Column]) -> list[str]
     return lines
 
 
-def _shown(cell: Mapping[str, Any] | None, column: Column) -> str:
+def _apart(report: Mapping[str, Any], columns: Mapping[str, Column]) -> list[str]:
+    """The differences in some columns that have a better end, and an empty line; or nothing."""
+    judged = {name: column for name, column in columns.items() if column.better}
+    lines = []
+    for row, found in report["differences"].items():
+        cells = [_shown(found["columns"].get(name), judged[name], "+") for name in judged]
+        if any(cells):
+            pair = f"{row} − {found['from']}".replace("_", " ")
+            lines.append(f"| {pair} | " + " | ".join(cells) + " |")
+    if not lines:
+        return []
+    heads = [column.label + _ARROWS[column.better] for column in judged.values()]
+    return ["| | " + " | ".join(heads) + " |", "|---" * (len(judged) + 1) + "|", *lines, ""]
+
+
+def _shown(cell: Mapping[str, Any] | None, column: Column, sign: str = "") -> str:
+    """A cell as it is read; with a "+" for a sign, a difference."""
     if cell is None:
         return ""
     factor = 100 if column.percent else 1
     numbers = [None if cell[key] is None else factor * cell[key] for key in ("mean", "low", "high")]
-    mean, low, high = (None if number is None else f"{number:.3g}" for number in numbers)
+    mean, low, high = (None if number is None else f"{number:{sign}.3g}" for number in numbers)
     interval = "" if low is None else f" ({low} – {high})"
-    return f"{mean}{interval}, {cell['n']}"
+    shown = f"{mean}{interval}, {cell['n']}"
+    none = sign and low is not None and cell["low"] <= 0 <= cell["high"]
+    return f"*{shown}*" if none else shown
 
 
 def _bars(found: Sequence[Mapping[str, Any]]) -> list[str]:

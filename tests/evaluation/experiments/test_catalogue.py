@@ -33,6 +33,9 @@ def test_every_experiment_asks_known_judges_about_rows_that_can_be_run(name, mac
         assert isinstance(system, System), row
         assert system.missing() == []
         assert system.columns <= {column.group for column in COLUMNS.values()}
+    assert set(plan.against) <= set(plan.rows)
+    assert set(plan.against.values()) <= set(plan.rows)
+    assert not plan.question or plan.against  # a question is answered by a difference
     asked = set().union(*(judges_of(system.columns) for system in plan.rows.values()))
     assert plan.judges <= asked
 
@@ -42,6 +45,7 @@ def test_the_rows_of_twins(machines):
     assert isinstance(table, Table)
     assert list(table.rows) == ["ground_truth", "codec", "ours", "no_energy", "still"]
     assert set(table.seeds) == {"ours", "no_energy"}
+    assert table.against == {"no_energy": "ours", "still": "ours"}
     assert set(table.twins) == set(TWINS)
 
 

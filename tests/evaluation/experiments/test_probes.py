@@ -74,6 +74,11 @@ def test_a_voice_that_heeds_the_face_only_is_consistent(voices, tmp_path):
         np.cos(angles).mean(), abs=0.01
     )
     assert cells["ground_truth"]["voice_consistency"].mean == pytest.approx(np.cos(0.2))
+    other, apart = voices.differences(seen)["with_motion"]
+    assert other == "ours"  # its control was not given
+    both = [cells[row]["voice_consistency"].mean for row in ("with_motion", "ours")]
+    assert apart["voice_consistency"].mean == pytest.approx(both[0] - both[1])
+    assert apart["voice_consistency"].high < 0
     with pytest.raises(LookupError, match="one clip"):
         voices.look(run, "ground_truth", case("c", "alone"))
 

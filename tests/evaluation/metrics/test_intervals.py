@@ -22,6 +22,30 @@ def test_a_ratio_pools_and_constants_have_no_width():
     assert intervals.of_mean(np.full(5, 3.0)) == (3.0, 3.0, 3.0, 5)
 
 
+def test_what_differs_alike_in_every_clip_differs_without_doubt():
+    rng = np.random.default_rng(2)
+    hard = rng.gamma(2.0, size=50)
+    one, other = (intervals.ratio(values, np.ones(50)) for values in (hard + 0.1, hard))
+    apart = intervals.difference(one, other)
+    assert (apart.mean, apart.low, apart.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert one.interval().low < other.interval().high  # which the two intervals do not show
+    with pytest.raises(ValueError, match="50 and 49"):
+        intervals.difference(one, intervals.ratio(hard[1:], np.ones(49)))
+
+
+def test_the_interval_of_a_difference_is_that_of_the_differences():
+    rng = np.random.default_rng(3)
+    one, other = rng.gamma(2.0, size=(2, 60))
+    apart = intervals.difference(*(intervals.ratio(x, np.ones(60)) for x in (one, other)))
+    assert apart == pytest.approx(intervals.of_mean(one - other))
+
+
+def test_resamples_without_anything_to_be_a_share_of_do_not_count():
+    found = intervals.ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    assert np.isnan(found.resamples).any()
+    assert found.interval() == (0.5, 0.5, 0.5, 2)
+
+
 def test_nothing_is_refused():
     with pytest.raises(ValueError, match="one clip"):
         intervals.of_mean(np.zeros(0))

@@ -1,7 +1,6 @@
 import json
 
 import numpy as np
-import pytest
 
 from facespeak_jax.evaluation.judges import all_judges
 from facespeak_jax.evaluation.judges.sync import judge
@@ -11,32 +10,8 @@ from facespeak_jax.evaluation.report.columns import COLUMNS, GROUPS, PROBES
 
 
 def composed(rows, **more):
-    given = {"facts": {"weights": "w"}, "errors": [], "left_out": {}}
+    given = {"facts": {"weights": "w"}, "errors": [], "left_out": {}, "differences": {}}
     return report.compose("heads", rows, all_judges(), **{**given, **more})
-
-
-def test_means_and_pooled_rates():
-    cells = report.averages({"a": {"dnsmos": 3.0, "wer": (1.0, 10.0)}, "b": {"wer": (3.0, 10.0)}})
-    assert cells["wer"].mean == pytest.approx(0.2)
-    assert cells["wer"].n == 2
-    assert cells["dnsmos"] == (3.0, 3.0, 3.0, 1)
-    assert set(cells) == {"wer", "dnsmos"}
-
-
-def test_figures_of_all_clips_together():
-    rng = np.random.default_rng(0)
-    truth = {
-        name: {"features": rng.normal(size=(4, 3)), "landmarks": rng.normal(size=(4, 478, 3))}
-        for name in "abc"
-    }
-    shifted = {name: {**seen, "features": seen["features"] + 2} for name, seen in truth.items()}
-    shifted["d"] = {"landmarks": np.full((4, 478, 3), np.nan)}
-    cells = report.of_all(shifted, truth)
-    assert cells["fid"].mean == pytest.approx(12.0)
-    assert cells["kid"].mean > 0
-    assert cells["kid"].low <= cells["kid"].mean <= cells["kid"].high
-    assert cells["div"].n == 3
-    assert set(report.of_all(truth, truth)) == {"div"}
 
 
 def test_json_has_every_fact_and_no_nan(tmp_path, monkeypatch):
@@ -60,6 +35,21 @@ def test_json_has_every_fact_and_no_nan(tmp_path, monkeypatch):
     assert "cascade" in text
     assert "NoFace" in text
     assert "evaluation.judges.sync.training" in text  # how to get the one that is missing
+
+
+def test_differences_stand_below_their_columns_and_say_where_none_is_shown():
+    cells = {"lse_c": Interval(-0.05, -0.06, -0.04, 9), "wer": Interval(0.01, -0.02, 0.04, 9)}
+    cells["c_sim_others"] = Interval(0.1, 0.05, 0.2, 9)  # no end of it is better
+    rows = {"ours": {}, "no_text": {}}
+    made = composed(rows, differences={"no_text": ("ours", cells)})
+    assert made["differences"]["no_text"]["from"] == "ours"
+    assert made["differences"]["no_text"]["columns"]["lse_c"]["low"] == -0.06
+    text = report.markdown(made)
+    assert "in italics where the interval holds zero" in text
+    assert "| no text − ours | -0.05 (-0.06 – -0.04), 9 |" in text
+    assert "| *+1 (-2 – +4), 9* |" in text  # percent
+    assert "0.1 (" not in text
+    assert "italics" not in report.markdown(composed(rows))
 
 
 def test_a_missing_judge_says_how_to_get_it(tmp_path, monkeypatch):

@@ -30,6 +30,11 @@ def test_controls_train_what_they_control_for_as_long():
         steps = trainings.get_config(control).train.steps
         assert all(trainings.get_config(name).train.steps == steps for name in names)
         assert twins.manner_of(control) == Manner()
+        for name in names:
+            assert twins.control_of(name, (control, name)) == control
+            assert twins.control_of(name, (name,)) == "ours"
+    assert twins.control_of("cascade", tuple(twins.TWINS)) == "ours"
+    assert twins.control_of("another", tuple(twins.TWINS)) == "ours"
     with pytest.raises(KeyError):
         trainings.get_config("nobody")
 
