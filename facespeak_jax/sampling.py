@@ -31,8 +31,6 @@ MOTION = ("lip_mapper", "reducer", "motion_prior", "motion_field")
 MEL_STEPS = 5
 MOTION_STEPS = 5
 TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
-# Of the head's noise: livelier than training's, since what is sampled strays less than real heads.
-MOTION_TEMPERATURE = 1.1
 # Of the lips about their mean: what is regressed strays less than what is real, and the generator
 # opens a mouth less than it is told. With this, mouths open as far as real ones.
 LIP_GAIN = 1.2
@@ -214,7 +212,6 @@ def move(
         keys,
         solver=flow.Midpoint(),
         steps=steps,
-        temperature=MOTION_TEMPERATURE,
     )
     return alpha_head, alpha_lip
 

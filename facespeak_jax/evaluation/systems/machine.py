@@ -358,7 +358,7 @@ def _heads(
         keys,
         solver=flow.Midpoint() if steps else _Stay(),
         steps=steps,
-        temperature=sampling.MOTION_TEMPERATURE if steps else 0.0,
+        temperature=1.0 if steps else 0.0,
     )
 
 
