@@ -46,34 +46,36 @@ def frechet_of_clips(found: Pictures, real: Pictures, seed: int = 0) -> Resample
     derivatives by the weights (the infinitesimal jackknife, Efron 1982) have no such bias.
     """
     clips = 1 + int(max(found.clip.max(), real.clip.max()))
-    influence = _influence(found, real, clips)
-    weights = _drawn(clips, seed)
-    value = frechet(found.features, real.features)
-    return Resampled(value, value + (weights - 1.0) @ influence, clips)
+    value, influence = _expanded(found, real, clips)
+    return Resampled(value, value + (_drawn(clips, seed) - 1.0) @ influence, clips)
 
 
-def _influence(found: Pictures, real: Pictures, clips: int) -> Float[np.ndarray, " c"]:
-    """How fast FID grows with each clip's weight, in both sets, from weights of 1.
+def _expanded(
+    found: Pictures, real: Pictures, clips: int
+) -> tuple[float, Float[np.ndarray, " {clips}"]]:
+    """FID, and how fast it grows with each clip's weight, in both sets, from weights of 1.
 
     With A = Q₁R₁, B = Q₂R₂ and R₁R₂ᵀ = UΣVᵀ, the sum of the singular values of A·Bᵀ grows with row
     i of A by that row of Q₁UVᵀR₂.
     """
     sides = found.features, real.features
     shift = sides[0].mean(axis=0) - sides[1].mean(axis=0)
-    rows = [(x - x.mean(axis=0)) / np.sqrt(len(x)) for x in sides]
+    rows = [(x - x.mean(axis=0)) / np.sqrt(len(x) - 1) for x in sides]
     (q1, r1), (q2, r2) = (np.linalg.qr(row) for row in rows)
     u, values, v = np.linalg.svd(r1 @ r2.T, full_matrices=False)
-    turned = q1 @ (u @ v) @ r2, q2 @ (u @ v).T @ r1
-    total = np.zeros(clips)
-    for clip, row, grown, sign in zip(
-        (found.clip, real.clip), rows, turned, (1.0, -1.0), strict=True
+    traces = [np.square(row).sum() for row in rows]
+    distance = np.square(shift).sum() + sum(traces) - 2 * values.sum()
+    grown = q1 @ (u @ v) @ r2, q2 @ (u @ v).T @ r1
+    influence = np.zeros(clips)
+    for side, row, change, trace, sign in zip(
+        (found, real), rows, grown, traces, (1.0, -1.0), strict=True
     ):
         n = len(row)
-        own = np.square(row).sum(axis=1) - np.sum(grown * row, axis=1)
-        mean = 2.0 * sign * (row @ shift) / np.sqrt(n)
-        rest = (np.square(row).sum() - values.sum()) / n  # a share of all that a clip displaces
-        total += np.bincount(clip, own + mean - rest, clips)
-    return total
+        own = np.square(row).sum(axis=1) - np.sum(change * row, axis=1)
+        mean = 2.0 * sign * np.sqrt(n - 1) / n * (row @ shift)
+        rest = (trace - values.sum()) / n  # a share of all that a clip displaces
+        influence += np.bincount(side.clip, own + mean - rest, clips)
+    return float(distance), influence
 
 
 def kernel(found: Pictures, real: Pictures, seed: int = 0) -> Resampled:

@@ -80,7 +80,13 @@ def test_the_influence_of_clips_on_frechet_is_its_derivative():
         (weighted_frechet((one, other), 1 + up) - weighted_frechet((one, other), 1 - up)) / 2e-5
         for up in step
     ]
-    np.testing.assert_allclose(distributions._influence(one, other, 6), slopes, rtol=1e-5)
+    # Of many copies, since weights leave no n - 1 to divide by.
+    many = [
+        distributions.Pictures(*(np.concatenate([x] * 200) for x in side)) for side in (one, other)
+    ]
+    distance, influence = distributions._expanded(*many, 6)
+    np.testing.assert_allclose(influence, slopes, rtol=1e-3)
+    assert distance == pytest.approx(distributions.frechet(*(side.features for side in many)))
 
 
 def test_the_interval_of_frechet_is_as_wide_as_new_clips_scatter():
