@@ -21,29 +21,12 @@ class Pictures(NamedTuple):
     clip: Int[np.ndarray, " n"]
 
 
-def frechet(found: Float[np.ndarray, "n d"], real: Float[np.ndarray, "m d"]) -> float:
+def frechet(found: Pictures, real: Pictures, seed: int = 0) -> Resampled:
     """FID: the Fréchet distance of two Gaussians with the sets' moments (Heusel et al. 2017).
 
-    The trace of (S₁S₂)^½ is the sum of the singular values of A·Bᵀ for centred rows A, B with
-    S₁ = AᵀA and S₂ = BᵀB: no square root of a singular matrix is taken. Triangles R of A = QR have
-    the same values, and d rows where there are more pictures.
-    """
-    means = found.mean(axis=0), real.mean(axis=0)
-    a, b = (
-        np.asarray(np.linalg.qr((x - m) / np.sqrt(len(x) - 1), mode="r"))
-        for x, m in zip((found, real), means, strict=True)
-    )
-    shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
-    return float(
-        np.square(means[0] - means[1]).sum() + np.square(a).sum() + np.square(b).sum() - 2 * shared
-    )
-
-
-def frechet_of_clips(found: Pictures, real: Pictures, seed: int = 0) -> Resampled:
-    """FID with resamples of its straight-line approximation in the weights of clips.
-
-    FID itself grows as pictures repeat, so that of resampled clips does not enclose it. Its
-    derivatives by the weights (the infinitesimal jackknife, Efron 1982) have no such bias.
+    Resamples are of its straight-line approximation in the weights of clips: FID itself grows as
+    pictures repeat, so that of resampled clips does not enclose it, and its derivatives by the
+    weights (the infinitesimal jackknife, Efron 1982) have no such bias.
     """
     clips = 1 + int(max(found.clip.max(), real.clip.max()))
     value, influence = _expanded(found, real, clips)
@@ -55,8 +38,9 @@ def _expanded(
 ) -> tuple[float, Float[np.ndarray, " {clips}"]]:
     """FID, and how fast it grows with each clip's weight, in both sets, from weights of 1.
 
-    With A = Q₁R₁, B = Q₂R₂ and R₁R₂ᵀ = UΣVᵀ, the sum of the singular values of A·Bᵀ grows with row
-    i of A by that row of Q₁UVᵀR₂.
+    The trace of (S₁S₂)^½ is the sum of the singular values of A·Bᵀ for centred rows A, B with
+    S₁ = AᵀA and S₂ = BᵀB: no square root of a singular matrix is taken. With A = Q₁R₁, B = Q₂R₂ and
+    R₁R₂ᵀ = UΣVᵀ it is the trace of Σ, and grows with row i of A by that row of Q₁UVᵀR₂.
     """
     sides = found.features, real.features
     shift = sides[0].mean(axis=0) - sides[1].mean(axis=0)

@@ -90,7 +90,7 @@ class Row:
         if self.seen is not self.truth and len(shared) > 1:
             made, real = (_pictures(side, shared) for side in (self.seen, self.truth))
             found["kid"] = distributions.kernel(made, real)
-            found["fid"] = distributions.frechet_of_clips(made, real)
+            found["fid"] = distributions.frechet(made, real)
         return found
 
 

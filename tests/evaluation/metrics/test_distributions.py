@@ -7,6 +7,15 @@ from scipy.linalg import sqrtm
 from facespeak_jax.evaluation.metrics import distributions
 
 
+def of_clips(features, clips):
+    """Pictures of so many clips of one length."""
+    return distributions.Pictures(features, np.repeat(np.arange(clips), len(features) // clips))
+
+
+def frechet(found, real):
+    return distributions.frechet(of_clips(found, 2), of_clips(real, 2)).value
+
+
 def test_frechet_equals_scipy():
     rng = np.random.default_rng(0)
     one = rng.normal(size=(80, 6)) @ rng.normal(size=(6, 6))
@@ -14,20 +23,14 @@ def test_frechet_equals_scipy():
     s1, s2 = np.cov(one.T), np.cov(other.T)
     shift = one.mean(0) - other.mean(0)
     expected = shift @ shift + np.trace(s1 + s2 - 2 * sqrtm(s1 @ s2).real)
-    assert distributions.frechet(one, other) == pytest.approx(expected, rel=1e-6)
-    assert distributions.frechet(one, one) == pytest.approx(0, abs=1e-9)
-    assert distributions.frechet(one + 2, one) == pytest.approx(4 * 6)
+    assert frechet(one, other) == pytest.approx(expected, rel=1e-6)
+    assert frechet(one, one) == pytest.approx(0, abs=1e-9)
+    assert frechet(one + 2, one) == pytest.approx(4 * 6)
 
 
 def test_fewer_pictures_than_features():
-    rng = np.random.default_rng(1)
-    one = rng.normal(size=(10, 40))
-    assert distributions.frechet(one + 1, one) == pytest.approx(40)
-
-
-def of_clips(features, clips):
-    """Pictures of so many clips of one length."""
-    return distributions.Pictures(features, np.repeat(np.arange(clips), len(features) // clips))
+    one = np.random.default_rng(1).normal(size=(10, 40))
+    assert frechet(one + 1, one) == pytest.approx(40)
 
 
 def kernel_by_hand(found, real):
@@ -49,7 +52,7 @@ def test_kernel_equals_its_definition():
     assert distance.n == 2
 
 
-@pytest.mark.parametrize("distance", [distributions.kernel, distributions.frechet_of_clips])
+@pytest.mark.parametrize("distance", [distributions.kernel, distributions.frechet])
 def test_resampled_clips_enclose_the_mean_and_far_sets_are_farther(distance):
     rng = np.random.default_rng(3)
     real, near, far = (of_clips(rng.normal(size=(80, 5)) + shift, 20) for shift in (0, 0.1, 1.0))
@@ -86,7 +89,7 @@ def test_the_influence_of_clips_on_frechet_is_its_derivative():
     ]
     distance, influence = distributions._expanded(*many, 6)
     np.testing.assert_allclose(influence, slopes, rtol=1e-3)
-    assert distance == pytest.approx(distributions.frechet(*(side.features for side in many)))
+    assert distance == pytest.approx(weighted_frechet((one, other), np.ones(6)), rel=1e-3)
 
 
 def test_the_interval_of_frechet_is_as_wide_as_new_clips_scatter():
@@ -101,6 +104,6 @@ def test_the_interval_of_frechet_is_as_wide_as_new_clips_scatter():
         (distributions.Pictures(x.features + 0.7, x.clip), y)
         for x, y in ((drawn(), drawn()) for _ in range(200))
     ]
-    scatter = np.std([distributions.frechet(x.features, y.features) for x, y in pairs])
-    told = np.mean([distributions.frechet_of_clips(x, y).resamples.std() for x, y in pairs[:40]])
+    scatter = np.std([frechet(x.features, y.features) for x, y in pairs])
+    told = np.mean([distributions.frechet(x, y).resamples.std() for x, y in pairs[:40]])
     assert told == pytest.approx(scatter, rel=0.15)
