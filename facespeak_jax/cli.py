@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 
     speak = commands.add_parser("speak", help="a portrait says a text")
     speak.add_argument("--text", required=True, help="what to say, in English")
-    speak.add_argument("--seed", type=int, default=0, help="the same seed gives the same file")
+    speak.add_argument("--seed", type=int, help="the same seed gives the same file")
     speak.add_argument("--motion-seed", type=int, help="of the head's motion alone")
     speak.add_argument("--voice-seed", type=int, help="of the voice alone")
     speak.set_defaults(run=_speak)

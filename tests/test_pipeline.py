@@ -53,6 +53,18 @@ def test_the_same_seed_gives_the_same_clip_and_compiles_nothing(speaker, spoken)
     np.testing.assert_array_equal(again.audio, spoken.audio)
 
 
+def test_without_a_seed_picture_and_text_give_one(speaker):
+    clip = speaker.speak(astronaut(), TEXT)
+    again = speaker.speak(astronaut(), TEXT, seed=clip.seed)
+    np.testing.assert_array_equal(again.video, clip.video)
+    np.testing.assert_array_equal(again.audio, clip.audio)
+    mirrored = astronaut()[:, ::-1]
+    seeds = {
+        speaker.speak(who, said).seed for who, said in [(mirrored, TEXT), (astronaut(), "No.")]
+    }
+    assert len(seeds | {clip.seed}) == 3
+
+
 def test_motion_and_voice_have_seeds_of_their_own(speaker, spoken):
     moved = speaker.speak(astronaut(), TEXT, seed=3, motion_seed=4)
     np.testing.assert_array_equal(moved.audio, spoken.audio)
