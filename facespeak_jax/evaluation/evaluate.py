@@ -1,41 +1,31 @@
 """`facespeak evaluate`: every system speaks, every judge looks, one report says how good it is."""
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
-import tqdm
 from PIL import Image
 
-from facespeak_jax import export
-from facespeak_jax.errors import FaceSpeakError
-from facespeak_jax.evaluation.experiments.catalogue import open_experiment
-from facespeak_jax.evaluation.experiments.experiment import Machines, Probe, Table
-from facespeak_jax.evaluation.judges import all_judges
+from facespeak_jax.evaluation import looking
+from facespeak_jax.evaluation.experiments.experiment import Probe, Table
 from facespeak_jax.evaluation.judges import landmarks as face_points
 from facespeak_jax.evaluation.report import drawings, measure, report
 from facespeak_jax.evaluation.report.cells import Cells, Differences, Row
-from facespeak_jax.evaluation.report.columns import judges_of
 from facespeak_jax.evaluation.report.measure import Pair, People
-from facespeak_jax.evaluation.run import FAILURES, PROTOCOL, Run, Seen, claim
-from facespeak_jax.evaluation.suites import Case, open_suite
-from facespeak_jax.evaluation.systems import twins
-from facespeak_jax.evaluation.systems.machine import Machine
+from facespeak_jax.evaluation.request import Request, named, seeds_of
+from facespeak_jax.evaluation.run import Run, Seen, claim
+from facespeak_jax.evaluation.suites import Case
 from facespeak_jax.evaluation.take import Take
 
 SHOWN = 4  # clips of which pictures are drawn
 REFERENCE = "reference"  # not a row: clips that tell how people sound
 TRUTH = "ground_truth"
 VOICE = "resemblyzer"
-
-
-class BadRow(FaceSpeakError):
-    """A row is not given as NAME=WEIGHTS."""
 
 
 def evaluate(
@@ -47,7 +37,7 @@ def evaluate(
     clips: int | None = None,
     corpus: str | None = None,
     rows: Sequence[str] = (),
-    workers: int = 2,
+    workers: int = 1,
 ) -> Path:
     """Generates, judges and writes `report.json`, `report.md` and pictures below `out`.
 
@@ -60,7 +50,7 @@ def evaluate(
       corpus: prepared clips to use instead of those the suite would make.
       rows: further rows, NAME=WEIGHTS, that speak with other weights; parts that those lack are
         taken from `weights`, and a name of `twins.TWINS` says how they are run.
-      workers: processes that prepare a corpus.
+      workers: processes that make the suite and then share its cases, where jax runs on the CPU.
 
     Returns:
       The path of `report.md`.
@@ -70,33 +60,20 @@ def evaluate(
     """
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
-    ours = Machine(export.load(weights))
-    given = dict(map(_row, rows))
-    plan = open_experiment(experiment, Machines(ours, _twins(ours, given)))
-    found = open_suite(
-        suite, size=ours.size, corpus=corpus, out=place, clips=clips, workers=workers
-    )
-    facts = {
-        "weights": _digest(weights),
-        "rows": {name: _digest(path) for name, path in given.items()},
-        "suite_digest": found.digest,
-        "protocol": PROTOCOL,
-        **({"experiment": experiment} if experiment else {}),
-    }
+    request = Request(weights, suite, place, experiment, clips, corpus, dict(map(named, rows)))
+    plan, size = request.plan()
+    found = request.open(size, workers)
+    facts = request.facts(found)
     claim(place, facts)
-    left_out = {name: twins.advice(name) for name in plan.twins if name not in given}
-    run = Run(
-        found,
-        {},
-        {name: judge for name, judge in all_judges().items() if name in plan.judges},
-        place,
-        len(found) if clips is None else min(clips, len(found)),
-    )
+    left_out = request.left_out(plan)
+    run = request.run(plan, found)
     for judge in run.judges.values():
         if not judge.available():
             print(f"{judge.name} is missing: {judge.advice()}", file=sys.stderr)
+    if workers > 1 and jax.default_backend() == "cpu":  # an accelerator is one process's own
+        looking.ahead(request, run, plan, workers)
     if isinstance(plan, Table):
-        cells, differences = _of_table(run, plan, left_out)
+        cells, differences = _of_table(run, plan)
     else:
         cells, differences = _of_probe(run, plan, left_out)
     question = {"question": plan.question} if experiment else {}
@@ -112,22 +89,12 @@ def evaluate(
     return report.write(place, composed)
 
 
-def _of_table(
-    run: Run, plan: Table, left_out: dict[str, str]
-) -> tuple[dict[str, Cells], Differences]:
-    """The cells of takes that judges look at; rows that cannot be run are left out with a word."""
-    everything = {**plan.rows, **{_seeds(row): system for row, system in plan.seeds.items()}}
-    lacking = {name: system.missing() for name, system in everything.items()}
-    run.rows = {name: system for name, system in everything.items() if not lacking[name]}
-    left_out |= {
-        name: f"the weights lack {', '.join(missing)}"
-        for name, missing in lacking.items()
-        if missing and name in plan.rows
-    }
-    observed = _observed(run)
+def _of_table(run: Run, plan: Table) -> tuple[dict[str, Cells], Differences]:
+    """The cells of takes that judges look at."""
+    observed = _observed(run, plan)
     figures = _figures(run, observed, [row for row in plan.rows if row in run.rows])
     for row in figures:
-        for name, seen in observed.seen.get(_seeds(row), {}).items():
+        for name, seen in observed.seen.get(seeds_of(row), {}).items():
             if name in figures[row]:
                 figures[row][name] |= measure.seed_diversity(seen)
     text = json.dumps(figures, indent=1)
@@ -152,18 +119,10 @@ def _of_probe(
         return {}, {}
     seen: dict[str, dict[str, Seen]] = {row: {} for row in plan.rows}
     cases: dict[str, Case] = {}
-    with _bar(run.cases * len(plan.rows)) as bar:
-        for case in run.each_case():
-            cases[case.name] = case
-            for row in plan.rows:
-                bar.set_postfix_str(row, refresh=False)
-                try:
-                    seen[row][case.name] = run.kept(
-                        row, case.name, lambda row=row, case=case: plan.look(run, row, case)
-                    )
-                except FAILURES as error:
-                    run.fail(row, case.name, error)
-                bar.update()
+    for case, found in looking.each(run, plan):
+        cases[case.name] = case
+        for row in found:
+            seen[row][case.name] = found[row]
     return plan.cells(seen, cases), plan.differences(seen)
 
 
@@ -175,33 +134,21 @@ class Observed:
     people: People
 
 
-def _observed(run: Run) -> Observed:
+def _observed(run: Run, plan: Table) -> Observed:
     """Makes and judges every take that is not yet, with a bar on stderr."""
     seen: dict[str, dict[str, Seen]] = {row: {} for row in run.rows}
     people = People()
     speakers = []
-    with _bar(run.cases * len(run.rows)) as bar:
-        for case in run.each_case():
-            speakers.append(case.speaker)
-            for row, system in run.rows.items():
-                bar.set_postfix_str(row, refresh=False)
-                try:
-                    made = run.take_of(row, case)
-                    asked = judges_of(system.columns)
-                    seen[row][case.name] = run.observe(row, case.name, made, only=asked)
-                except FAILURES as error:
-                    run.fail(row, case.name, error)
-                bar.update()
-            _meet(people, case, seen[TRUTH].get(case.name, {}))
+    for case, found in looking.each(run, plan):
+        speakers.append(case.speaker)
+        for row in found:
+            seen[row][case.name] = found[row]
+        _meet(people, case, found.get(TRUTH, {}))
     for speaker, name, made in run.suite.references(speakers):
         observed = run.observe(REFERENCE, name, made, only=(VOICE,))
         if "voice" in observed:
             people.voices.setdefault(speaker, {})[name] = observed["voice"]
     return Observed(seen, people)
-
-
-def _bar(total: int) -> tqdm.tqdm:
-    return tqdm.tqdm(total=total, desc="clips", unit="clip", smoothing=0.05)
 
 
 def _meet(people: People, case: Case, truth: Mapping[str, np.ndarray]) -> None:
@@ -243,32 +190,3 @@ def _draw(folder: Path, case: Case, made: Mapping[str, Take], seen: Mapping[str,
         pictures["head"] = drawings.traces(poses)
     for name, picture in pictures.items():
         Image.fromarray(picture).save(folder / f"{case.name}-{name}.png")
-
-
-def _seeds(row: str) -> str:
-    """The name of what tells a row's diversity over seeds: not a row itself."""
-    return f"{row}-seeds"
-
-
-def _row(given: str) -> tuple[str, str]:
-    name, equals, path = given.partition("=")
-    taken = ("ground_truth", "codec", "codec_reduced", "ours", "still")
-    if not (name.isidentifier() and equals and path) or name in taken:
-        raise BadRow(f"{given!r} should be NAME=WEIGHTS, with a name of its own such as no_energy")
-    return name, path
-
-
-def _twins(ours: Machine, given: Mapping[str, str]) -> dict[str, Machine]:
-    """A machine for each row given: its weights over ours, run in its manner."""
-    loaded: Iterable[tuple[str, export.Weights]] = (
-        (name, export.load(path)) for name, path in given.items()
-    )
-    return {
-        name: Machine(twins.overlaid(ours.weights, found), twins.manner_of(name))
-        for name, found in loaded
-    }
-
-
-def _digest(weights: str) -> str:
-    """Of the sums that a weights directory was checked against."""
-    return hashlib.sha256((Path(weights) / export.SUMS).read_bytes()).hexdigest()

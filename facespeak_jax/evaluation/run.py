@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,13 @@ class OtherRun(FaceSpeakError):
     """The output directory holds another run's work."""
 
 
+def _on_stderr(text: str) -> None:
+    tqdm.tqdm.write(text, file=sys.stderr)
+
+
 @dataclass
 class Run:
-    """What is judged, by whom, where the work lies, and what went wrong."""
+    """What is judged, by whom, where the work lies, and what went wrong; `tell` says so at once."""
 
     suite: Suite
     rows: dict[str, System]
@@ -44,10 +48,11 @@ class Run:
     out: Path
     cases: int
     errors: list[dict[str, str]] = field(default_factory=list)
+    tell: Callable[[str], None] = _on_stderr
 
-    def each_case(self) -> Iterator[Case]:
-        """The cases that can be read."""
-        for index in range(self.cases):
+    def each_case(self, numbers: Iterable[int] | None = None) -> Iterator[Case]:
+        """The cases that can be read, of those numbers or of all."""
+        for index in range(self.cases) if numbers is None else numbers:
             try:
                 yield self.suite[index]
             except FAILURES as error:
@@ -87,7 +92,7 @@ class Run:
         """Notes an error; the run goes on."""
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         self.errors.append({"system": row, "clip": name, "error": text})
-        tqdm.tqdm.write(f"{row}, {name}: {text}", file=sys.stderr)
+        self.tell(f"{row}, {name}: {text}")
 
 
 def claim(out: Path, facts: Mapping[str, Any]) -> None:

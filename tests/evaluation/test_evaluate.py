@@ -1,10 +1,13 @@
+import functools
 import json
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
 
 from facespeak_jax import cli
-from facespeak_jax.evaluation import evaluate
+from facespeak_jax.evaluation import evaluate, request, sharing
+from facespeak_jax.evaluation.systems import rows
 from tests import tiny
 from tests.evaluation.standin import Present
 
@@ -42,7 +45,7 @@ class Absent(Listener):
 @pytest.fixture
 def judges(monkeypatch):
     found = {judge.name: judge for judge in (Listener(), Broken(), Absent())}
-    monkeypatch.setattr(evaluate, "all_judges", lambda: found)
+    monkeypatch.setattr(request, "all_judges", lambda: found)
     return found
 
 
@@ -51,9 +54,14 @@ def weights(tmp_path_factory):
     return str(tiny.write(tmp_path_factory.mktemp("weights")))
 
 
+@pytest.fixture(scope="module")
+def face(tmp_path_factory):
+    return str(tiny.write(tmp_path_factory.mktemp("face"), tiny.FACE))
+
+
 def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys, monkeypatch):
     given = ["evaluate", "--weights", weights, "--suite", "heads", "--corpus", corpus]
-    given += ["--out", str(tmp_path / "out"), "--clips", "1"]
+    given += ["--out", str(tmp_path / "out"), "--clips", "1", "--workers", "1"]
     assert cli.main(given) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'out' / 'report.md'}\n"
@@ -83,7 +91,7 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     capsys.readouterr()
     # What another suite, or an earlier version of the program, has left is not gone on with.
     with monkeypatch.context() as later:
-        later.setattr(evaluate, "PROTOCOL", evaluate.PROTOCOL + 1)
+        later.setattr(request, "PROTOCOL", request.PROTOCOL + 1)
         assert cli.main(given) == 1
         assert "write elsewhere" in capsys.readouterr().err
     given[given.index("heads")] = "grid"
@@ -91,9 +99,39 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     assert "write elsewhere" in capsys.readouterr().err
 
 
-def test_rows_that_lack_parts_are_left_out(judges, corpus, tmp_path):
-    weights = str(tiny.write(tmp_path / "weights", tiny.FACE))
-    path = evaluate.evaluate(weights, "heads", str(tmp_path / "out"), corpus=corpus, clips=1)
+def test_processes_share_the_work(face, corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACESPEAK_CACHE", str(tmp_path / "no judges"))
+    asked = functools.partial(evaluate.evaluate, face, "heads", corpus=corpus, clips=2)
+    reports = [json.loads(asked(str(tmp_path / "alone")).with_name("report.json").read_text())]
+
+    def alone(*_):
+        raise AssertionError("made by the process that composes the report")
+
+    monkeypatch.setattr(rows.Codec, "make", alone)  # which others do not see
+    path = asked(str(tmp_path / "shared"), workers=2)
+    reports.append(json.loads(path.with_name("report.json").read_text()))
+    assert reports[0]["errors"] == reports[1]["errors"]
+    systems = [report["systems"] for report in reports]
+    assert systems[0]["codec"].keys() == systems[1]["codec"].keys() >= {"l1", "ssim"}
+    for row, cells in systems[0].items():
+        for column, cell in cells.items():
+            assert systems[1][row][column]["mean"] == pytest.approx(cell["mean"], rel=1e-3)
+
+
+def test_one_goes_on_where_a_process_died(judges, face, corpus, tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        raise BrokenProcessPool
+        yield
+
+    monkeypatch.setattr(sharing, "share", broken)
+    path = evaluate.evaluate(face, "heads", str(tmp_path), corpus=corpus, clips=1, workers=2)
+    assert "goes on alone" in capsys.readouterr().err
+    report = json.loads(path.with_name("report.json").read_text())
+    assert report["systems"]["codec"]["l1"]["n"] == 1
+
+
+def test_rows_that_lack_parts_are_left_out(judges, face, corpus, tmp_path):
+    path = evaluate.evaluate(face, "heads", str(tmp_path / "out"), corpus=corpus, clips=1)
     report = json.loads(path.with_name("report.json").read_text())
     assert "text_encoder" in report["left_out"]["ours"]
     assert "wer" not in report["systems"]["codec"]
@@ -103,6 +141,7 @@ def test_rows_that_lack_parts_are_left_out(judges, corpus, tmp_path):
 def test_an_experiment_that_looks_for_itself(judges, weights, corpus, tmp_path, capsys):
     given = ["evaluate", "--weights", weights, "--suite", "heads", "--corpus", corpus]
     given += ["--out", str(tmp_path), "--clips", "2", "--experiment", "motion-codes"]
+    given += ["--workers", "1"]
     assert cli.main(given) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["experiment"] == "motion-codes"
@@ -117,7 +156,9 @@ def test_an_experiment_that_looks_for_itself(judges, weights, corpus, tmp_path, 
     assert cli.main(given) == 0
     assert stored == {path: path.stat().st_mtime_ns for path in stored}
     capsys.readouterr()
-    assert cli.main(given[:-2]) == 1  # the whole table would mix with it
+    given.remove("--experiment")
+    given.remove("motion-codes")
+    assert cli.main(given) == 1  # the whole table would mix with it
     assert "write elsewhere" in capsys.readouterr().err
 
 
@@ -130,12 +171,6 @@ def test_an_experiment_without_its_judge_says_what_to_do(judges, weights, corpus
     assert report["systems"] == {}
     assert "ask for it" in report["left_out"]["ours"]
     assert "--row with_motion=" in report["left_out"]["with_motion"]
-
-
-@pytest.mark.parametrize("row", ["ours=x", "x", "=x", "no name=x"])
-def test_rows_have_names_of_their_own(row):
-    with pytest.raises(evaluate.BadRow):
-        evaluate._row(row)
 
 
 def test_the_list_of_judges(capsys, tmp_path, monkeypatch):
