@@ -137,7 +137,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="a table of its own: voice-consistency, noise-reducer, mapper, motion-codes, "
         "solver-steps or robustness",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(os.cpu_count() or 1, 8),
+        help="processes that share the clips, of 2 GB each",
+    )
     parser.set_defaults(run=_evaluate)
 
 
