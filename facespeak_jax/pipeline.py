@@ -96,7 +96,7 @@ class FaceSpeaker:
           source: the portrait: a path, encoded bytes, a Pillow image or a uint8 array.
           text: English.
           seed: the same seed gives the same clip. Default: one that the picture and the text give,
-            so that the same input gives the same clip and no two clips move alike.
+            so that the same input gives the same clip, and another picture or text another motion.
           motion_seed: of the head's motion alone; the wave stays bit for bit. Default: seed.
           voice_seed: of the voice alone. Default: seed.
           face_index: which face, counted from 0 at the left, where there are several.
