@@ -99,6 +99,7 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     assert "write elsewhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(face, corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("FACESPEAK_CACHE", str(tmp_path / "no judges"))
     asked = functools.partial(evaluate.evaluate, face, "heads", corpus=corpus, clips=2)
