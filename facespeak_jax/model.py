@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from facespeak_jax.errors import FaceSpeakError
@@ -197,15 +197,12 @@ class FaceSpeak(nn.Module):
         mu: Float[Array, "b t k"],
         source: Float[Array, "b d"],
         history: Float[Array, "b p k"],
-        history_mask: Bool[Array, "b p"],
         lengths: Int[Array, " b"],
         *,
         train: bool = False,
     ) -> Float[Array, "b t k"]:
         """The OT-CFM velocity of the motion code."""
-        return _given(self.motion_field)(
-            x, time, mu, source, history, history_mask, lengths, train=train
-        )
+        return _given(self.motion_field)(x, time, mu, source, history, lengths, train=train)
 
 
 def build(config: Arguments, *, dtype: Any = jnp.float32) -> FaceSpeak:

@@ -3,7 +3,7 @@
 A prior network reads the text at 25 Hz and gives a mean mu for every frame; a vector field carries
 noise drawn around it, N(mu, I), to a code f_c of the noise reducer (optimal-transport flow
 matching). Long utterances are sampled window by window, each seeing the last frames of the one
-before.
+before, and the first one the portrait's pose, held: so a head sets out from where it is.
 
 Gulati et al. 2020, "Conformer" (the block); Lipman et al. 2022 (the flow); paper, motion sampler.
 """
@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from facespeak_jax import flow, layers, rates
 from facespeak_jax.motion.reducer import NoiseReducer
 
-HISTORY = 8  # frames of the previous window a window sees
+HISTORY = 8  # frames before its own that a window sees
 WINDOW = 128  # frames sampled at once; what the vector field is trained on
 REACH = 32  # frames to either side that attention sees
 
@@ -136,9 +136,8 @@ class MotionPrior(nn.Module):
 class MotionField(nn.Module):
     """Velocity (b, t, latent) of a motion code on its way from noise (t = 0) to motion (t = 1).
 
-    The window's noisy code and mu, preceded by `history` clean frames of the window before where
-    `history_mask` says so, pass transformer blocks with local attention that the flow time and the
-    portrait's alpha_head modulate.
+    The window's noisy code and mu, preceded by the clean frames of `history`, pass transformer
+    blocks with local attention that the flow time and the portrait's alpha_head modulate.
     """
 
     latent: int = 6
@@ -159,17 +158,17 @@ class MotionField(nn.Module):
         mu: Float[Array, "b t {self.latent}"],
         source: Float[Array, "b a"],
         history: Float[Array, "b h {self.latent}"],
-        history_mask: Bool[Array, "b h"],
         lengths: Int[Array, " b"],
         *,
         train: bool = False,
     ) -> Float[Array, "b t {self.latent}"]:
-        past, present = history_mask, layers.mask(lengths, x.shape[1])
+        present = layers.mask(lengths, x.shape[1])
+        past = jnp.ones(history.shape[:2], bool)
         valid = jnp.concatenate([past, present], axis=1)
         noisy = jnp.concatenate([x, mu], axis=-1)
         tokens = jnp.concatenate(
             [
-                nn.Dense(self.width, dtype=self.dtype, name="history")(layers.hide(history, past)),
+                nn.Dense(self.width, dtype=self.dtype, name="history")(history),
                 nn.Dense(self.width, dtype=self.dtype, name="enter")(layers.hide(noisy, present)),
             ],
             axis=1,
@@ -199,6 +198,7 @@ def chain(
     params: Any,
     mu: Float[Array, "b t d"],
     source: Float[Array, "b a"],
+    past: Float[Array, "b h d"],
     lengths: Int[Array, " b"],
     noise: Float[Array, "b t d"],
     *,
@@ -207,7 +207,7 @@ def chain(
     window: int = WINDOW,
 ) -> Float[Array, "b t d"]:
     """Codes f_c of a whole utterance, sampled from `mu + noise` in windows that each see the end of
-    the last.
+    the last, and the first one `past`.
 
     Windows begin at multiples of `window` whatever the length, so a longer bucket only appends.
     """
@@ -223,19 +223,29 @@ def chain(
         history: Float[Array, "b h d"], inputs: tuple[Array, Array, Array]
     ) -> tuple[Array, Array]:
         index, mean, start = inputs
-        seen = jnp.broadcast_to(index > 0, (b, HISTORY))
         left = jnp.clip(lengths - index * window, 0, window)
 
         def velocity(x: Float[Array, "b w d"], time: Float[Array, " b"]) -> Float[Array, "b w d"]:
-            out: Any = field.apply(params, x, time, mean, source, history, seen, left)
+            out: Any = field.apply(params, x, time, mean, source, history, left)
             return out
 
         code = solver.solve(velocity, layers.hide(start, layers.mask(left, window)), steps)
         return jnp.concatenate([history, code], axis=1)[:, -HISTORY:], code
 
     inputs = (jnp.arange(count), windows(mu), windows(mu + noise))
-    _, codes = jax.lax.scan(sample, jnp.zeros((b, HISTORY, d), mu.dtype), inputs)
+    _, codes = jax.lax.scan(sample, past, inputs)
     return jnp.moveaxis(codes, 0, 1).reshape(b, count * window, d)[:, :t]
+
+
+def held(reducer: NoiseReducer, params: Any, pose: Float[Array, "b a"]) -> Float[Array, "b h d"]:
+    """The code f_c of HISTORY frames of a head that rests in alpha_head `pose`, far from motion."""
+    reach = reducer.depth * (reducer.kernel // 2) + 1  # of a frame's code to either side
+    frames = 2 * reach + 1
+    rest = jnp.broadcast_to(pose[:, None, :], (len(pose), frames, pose.shape[-1]))
+    lengths = jnp.full(len(pose), frames)
+    code: Any = reducer.apply({"params": params}, rest, lengths, method="encode")
+    middle = code[:, reach : reach + 1]
+    return jnp.broadcast_to(middle, (len(pose), HISTORY, middle.shape[-1]))
 
 
 def sample_motion(
@@ -252,8 +262,8 @@ def sample_motion(
     steps: int,
     temperature: float = 1.0,
 ) -> Float[Array, "b t a"]:
-    """Head coefficients alpha_head (25 Hz) for upsampled text features (100 Hz) and a portrait's
-    alpha_head.
+    """Head coefficients alpha_head (25 Hz) for upsampled text features (100 Hz), from a portrait's
+    alpha_head onwards.
 
     `params` holds the trees of motion_prior, motion_field and reducer; `lengths` counts video
     frames. Pure, of any length: the same key gives the same motion, alone or in a longer bucket.
@@ -261,15 +271,21 @@ def sample_motion(
     pooled = pool(text)
     mu: Any = prior.apply({"params": params["motion_prior"]}, pooled, source, lengths)
     noise = jax.vmap(lambda key: flow.frame_noise(key, mu.shape[1], mu.shape[2]))(keys)
+    past = held(reducer, params["reducer"], source)
     code = chain(
         field,
         {"params": params["motion_field"]},
         mu,
         source,
+        past,
         lengths,
         temperature * noise,
         solver=solver,
         steps=steps,
     )
-    alpha: Any = reducer.apply({"params": params["reducer"]}, code, lengths, method="decode")
-    return alpha
+    # The rest before it is decoded, too, or the first frames would lean on an edge.
+    code = jnp.concatenate([past, code], axis=1)
+    alpha: Any = reducer.apply(
+        {"params": params["reducer"]}, code, lengths + HISTORY, method="decode"
+    )
+    return alpha[:, HISTORY:]

@@ -123,7 +123,7 @@ class JointStage:
             parts,
             text.features,
             code,
-            jax.lax.stop_gradient(seen.source_head),
+            *jax.lax.stop_gradient((seen.alpha_head[:, HISTORY], seen.source_head)),
             jnp.ones(len(lengths), bool),
             lengths,
             keys[2],

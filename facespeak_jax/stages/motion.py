@@ -143,8 +143,9 @@ class MotionStage:
         lengths = batch["length"]
         ae, told = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)
         code = self._code(trained, alpha_head, lengths)
+        pose = alpha_head[:, HISTORY]
         sampling, sampling_told = self.modules.sampler_loss(
-            trained, text.features, code, source, batch["has_history"], lengths, key
+            trained, text.features, code, pose, source, batch["has_history"], lengths, key
         )
         first = (step < self.config.loss.reducer_steps).astype(jnp.float32)
         total = first * self.config.loss.ae * ae + (1.0 - first) * sampling
@@ -208,8 +209,9 @@ class MotionStage:
         code = self._code(trained, alpha_head, lengths)
         valid, head = layers.mask(lengths, sampled.shape[1]), alpha_head[:, HISTORY:]
         _, ae = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)
+        pose = alpha_head[:, HISTORY]
         _, flowing = self.modules.sampler_loss(
-            trained, text.features, code, source, batch["has_history"], lengths, key
+            trained, text.features, code, pose, source, batch["has_history"], lengths, key
         )
         _, lip = self.modules.lip_loss(mapped, alpha_lip, lengths)
         spread = {

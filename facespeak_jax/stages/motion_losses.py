@@ -58,15 +58,13 @@ class MotionModules:
             raise ValueError(f"{alpha.shape[-1]} directions, but {head} of head and {lip} of lips")
         mouth, source, now = source[:, head:], source[:, :head], alpha[:, HISTORY:, :head]
         mu = jnp.zeros((*now.shape[:2], self.reducer.latent))
-        past, seen = mu[:, :HISTORY], jnp.ones((len(mu), HISTORY), bool)
+        past = mu[:, :HISTORY]
         time, loudness = jnp.zeros(len(mu)), energy(text.prior)
         pooled = sampler.pool(text.features)
         return {
             "reducer": self.reducer.init(keys[0], now, lengths)["params"],
             "motion_prior": self.prior.init(keys[1], pooled, source, lengths)["params"],
-            "motion_field": self.field.init(keys[2], mu, time, mu, source, past, seen, lengths)[
-                "params"
-            ],
+            "motion_field": self.field.init(keys[2], mu, time, mu, source, past, lengths)["params"],
             "lip_mapper": self.mapper.init(keys[3], *text, loudness, mouth, lengths)["params"],
         }
 
@@ -89,16 +87,24 @@ class MotionModules:
         params: Mapping[str, Any],
         text: Float[Array, "b m c"],
         code: Float[Array, "b p d"],
+        pose: Float[Array, "b a"],
         source: Float[Array, "b a"],
         has_history: Bool[Array, " b"],
         lengths: Int[Array, " b"],
         key: jax.Array,
     ) -> tuple[Float[Array, ""], Metrics]:
-        """L_prior and L_OT-CFM on codes whose first HISTORY frames come before the stretch."""
+        """L_prior and L_OT-CFM on codes whose first HISTORY frames come before the stretch.
+
+        Half of the stretches, and all without a history, stand for the beginning of a clip: the
+        `pose` of their first frame is then their portrait's and, held, their history.
+        """
         text = self.head_text(text)
         keys = jax.random.split(key, 5)
-        code = jax.lax.stop_gradient(code)
-        past, now = code[:, :HISTORY], code[:, HISTORY:]
+        goes_on = has_history & jax.random.bernoulli(keys[1], 0.5, has_history.shape)
+        source = jnp.where(goes_on[:, None], source, pose)
+        rest = sampler.held(self.reducer, params["reducer"], pose)
+        past = jnp.where(goes_on[:, None, None], code[:, :HISTORY], rest)
+        past, now = jax.lax.stop_gradient((past, code[:, HISTORY:]))
         valid = layers.mask(lengths, now.shape[1])
         mu = self.prior.apply(
             {"params": params["motion_prior"]},
@@ -112,8 +118,6 @@ class MotionModules:
         # The prior learns from its likelihood alone: through the flow it would learn to be easy,
         # not right.
         mean = jax.lax.stop_gradient(mu)
-        keep = has_history & jax.random.bernoulli(keys[1], 0.5, has_history.shape)
-        seen = jnp.broadcast_to(keep[:, None], past.shape[:2])
 
         def velocity(x: Float[Array, "b t d"], time: Float[Array, " b"]) -> Float[Array, "b t d"]:
             return self.field.apply(
@@ -123,7 +127,6 @@ class MotionModules:
                 mean,
                 source,
                 past,
-                seen,
                 lengths,
                 train=True,
                 rngs={"dropout": keys[2]},

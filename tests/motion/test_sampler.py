@@ -33,14 +33,13 @@ def prior_params():
     return randomised(PRIOR, noise(1, 1, 4, TEXT), noise(2, 1, HEAD), jnp.array([4]))
 
 
-def field_inputs(frames, batch=2, history=True):
+def field_inputs(frames, batch=2):
     return (
         noise(3, batch, frames, LATENT),
         jnp.full((batch,), 0.4),
         noise(4, batch, frames, LATENT),
         noise(5, batch, HEAD),
         noise(6, batch, sampler.HISTORY, LATENT),
-        jnp.full((batch, sampler.HISTORY), history),
     )
 
 
@@ -64,26 +63,39 @@ def test_padding_changes_neither_mean_nor_velocity():
     alone = mean_of(params, text[1:, :13], source[1:], lengths[1:])
     assert float(jnp.abs(bucket[1:, :13] - alone).max() / jnp.abs(alone).max()) < 1e-5
 
-    x, time, mu, source, history, seen = field_inputs(20)
+    x, time, mu, source, history = field_inputs(20)
     params = field_params()
-    bucket = velocity_of(params, x, time, mu, source, history, seen, lengths)
+    bucket = velocity_of(params, x, time, mu, source, history, lengths)
     alone = velocity_of(
-        params, x[1:, :13], time[1:], mu[1:, :13], source[1:], history[1:], seen[1:], lengths[1:]
+        params, x[1:, :13], time[1:], mu[1:, :13], source[1:], history[1:], lengths[1:]
     )
     assert float(jnp.abs(bucket[1:, :13] - alone).max() / jnp.abs(alone).max()) < 1e-5
     assert float(jnp.abs(bucket[1, 13:]).max()) == 0.0
 
 
-def test_history_counts_only_where_its_mask_says_so():
-    x, time, mu, source, history, seen = field_inputs(12)
-    lengths, params = jnp.array([12, 12]), field_params()
+def test_a_held_pose_is_the_code_of_a_long_rest():
+    """Whatever frame of it is read: as if the head had never moved, and no edge were near."""
+    part, pose = (
+        NoiseReducer(head=HEAD, latent=LATENT, width=16, depth=2, kernel=5),
+        noise(1, 2, HEAD),
+    )
+    shape = jnp.zeros((1, 8, HEAD)), jnp.array([8])
+    params = randomised(part, *shape)
+    found = sampler.held(part, params["params"], pose)
+    assert found.shape == (2, sampler.HISTORY, LATENT)
+    rest = jnp.repeat(pose[:, None], 60, axis=1)
+    code = part.apply(params, rest, jnp.array([60, 60]), method="encode")
+    np.testing.assert_allclose(found, code[:, 26 : 26 + sampler.HISTORY], rtol=1e-5)
+    assert float(jnp.abs(code[:, 0] - found[:, 0]).max()) > 1e-2
 
-    def velocity(past, there):
-        return velocity_of(params, x, time, mu, source, past, there, lengths)
 
-    other = history + 1.0
-    assert float(jnp.abs(velocity(history, seen) - velocity(other, seen)).max()) > 1e-3
-    np.testing.assert_array_equal(velocity(history, ~seen), velocity(other, ~seen))
+def test_a_pose_that_is_a_number_for_each_channel():
+    """A plain reducer's code is the pose itself, in its own units."""
+    part, pose = NoiseReducer(head=HEAD, latent=HEAD, plain=True), noise(1, 2, HEAD)
+    params = randomised(part, jnp.zeros((1, 8, HEAD)), jnp.array([8]))
+    held = sampler.held(part, params["params"], pose)
+    alpha = part.apply(params, held, jnp.array([8, 8]), method="decode")
+    np.testing.assert_allclose(alpha, jnp.repeat(pose[:, None], 8, axis=1), atol=1e-5)
 
 
 def test_prior_sees_no_further_than_its_layers_reach():
@@ -110,12 +122,14 @@ velocity_of = jax.jit(FIELD.apply)
 
 def sample(frames, lengths, keys, window=12):
     mu, source = noise(4, len(lengths), frames, LATENT), noise(5, len(lengths), HEAD)
+    past = noise(6, len(lengths), sampler.HISTORY, LATENT)
     draws = jax.vmap(lambda key: flow.frame_noise(key, frames, LATENT))(keys)
     return sampler.chain(
         FIELD,
         field_params(),
         layers.hide(mu, layers.mask(lengths, frames)),
         source,
+        past,
         lengths,
         draws,
         solver=flow.Euler(),
@@ -128,11 +142,10 @@ def test_first_window_is_one_plain_solve():
     lengths, keys = jnp.array([12]), jax.random.split(KEY, 1)
     chained = sample(30, jnp.array([30]), keys)[:, :12]
     mu, source = noise(4, 1, 30, LATENT)[:, :12], noise(5, 1, HEAD)
-    history, seen = jnp.zeros((1, 8, LATENT)), jnp.zeros((1, 8), bool)
-    params = field_params()
+    past, params = noise(6, 1, sampler.HISTORY, LATENT), field_params()
     x0 = mu + flow.frame_noise(keys[0], 12, LATENT)[None]
     alone = flow.Euler().solve(
-        lambda x, t: FIELD.apply(params, x, t, mu, source, history, seen, lengths), x0, 3
+        lambda x, t: FIELD.apply(params, x, t, mu, source, past, lengths), x0, 3
     )
     np.testing.assert_allclose(chained, alone, atol=1e-5)
 
@@ -143,9 +156,9 @@ def test_second_window_continues_the_first():
     mu, source = noise(4, 1, 24, LATENT), noise(5, 1, HEAD)
     params, left = field_params(), jnp.array([12])
     x0 = (mu + flow.frame_noise(keys[0], 24, LATENT)[None])[:, 12:]
-    history, seen = chained[:, 4:12], jnp.ones((1, 8), bool)
+    history = chained[:, 4:12]
     again = flow.Euler().solve(
-        lambda x, t: FIELD.apply(params, x, t, mu[:, 12:], source, history, seen, left), x0, 3
+        lambda x, t: FIELD.apply(params, x, t, mu[:, 12:], source, history, left), x0, 3
     )
     np.testing.assert_allclose(chained[:, 12:], again, atol=1e-5)
 
@@ -179,35 +192,34 @@ def test_motion_is_the_same_alone_and_in_a_longer_bucket():
 
 @pytest.fixture(scope="module")
 def gaussian():
-    """A small field trained on frames of N(mean, deviation), half of the time with history."""
+    """A small field trained on frames of N(mean, deviation)."""
     mean, deviation = jnp.linspace(-1.0, 1.0, LATENT), jnp.linspace(0.3, 1.2, LATENT)
     field = sampler.MotionField(latent=LATENT, width=32, depth=1, heads=2, window=4)
     batch, frames = 32, 8
     lengths, path = jnp.full((batch,), frames), flow.OTCFM()
-    source, seen = jnp.zeros((batch, 2)), jnp.ones((batch, 8), bool)
+    source = jnp.zeros((batch, 2))
     valid = layers.mask(lengths, frames)
     mu = jnp.zeros((batch, frames, LATENT))
     optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 800))
 
     @jax.jit
     def step(params, state, key):
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 3)
         draw = jax.random.normal(keys[0], (batch, 8 + frames, LATENT))
         draw = mean[None, None, :] + deviation[None, None, :] * draw
         x0 = jax.random.normal(keys[1], (batch, frames, LATENT))
         t = jax.random.uniform(keys[2], (batch,))
-        here = seen & jax.random.bernoulli(keys[3], 0.5, (batch, 1))
 
         def loss(p):
             def velocity(x, time):
-                return field.apply(p, x, time, mu, source, draw[:, :8], here, lengths)
+                return field.apply(p, x, time, mu, source, draw[:, :8], lengths)
 
             return path.loss(velocity, x0, draw[:, 8:], t, valid)
 
         updates, state = optimizer.update(jax.grad(loss)(params), state)
         return optax.apply_updates(params, updates), state
 
-    params = jax.jit(field.init)(KEY, mu, jnp.zeros(batch), mu, source, mu, seen, lengths)
+    params = jax.jit(field.init)(KEY, mu, jnp.zeros(batch), mu, source, mu, lengths)
     state = optimizer.init(params)
     for index in range(800):
         params, state = step(params, state, jax.random.fold_in(KEY, index))
@@ -220,9 +232,10 @@ def test_samples_of_a_gaussian_have_its_mean_and_deviation(gaussian):
     draws = noise(11, batch, frames, LATENT)
     lengths = jnp.full((batch,), frames)
     mu, source = jnp.zeros((batch, frames, LATENT)), jnp.zeros((batch, 2))
+    past = mean[None, None] + deviation[None, None] * noise(12, batch, sampler.HISTORY, LATENT)
     chain = jax.jit(
         lambda p: sampler.chain(
-            field, p, mu, source, lengths, draws, solver=flow.Midpoint(), steps=8, window=8
+            field, p, mu, source, past, lengths, draws, solver=flow.Midpoint(), steps=8, window=8
         )
     )
     codes = chain(params)
@@ -239,7 +252,7 @@ def test_lite_is_at_most_four_million_parameters_with_the_mapper():
         jax.eval_shape(sampler.MotionPrior().init, KEY, pooled, source, lengths),
         jax.eval_shape(
             sampler.MotionField().init,
-            KEY, mu, jnp.zeros(1), mu, source, past, jnp.ones((1, 8), bool), lengths,
+            KEY, mu, jnp.zeros(1), mu, source, past, lengths,
         ),
         jax.eval_shape(NoiseReducer().init, KEY, noise(5, 1, frames, HEAD), lengths),
         jax.eval_shape(

@@ -165,6 +165,28 @@ def test_padding_of_a_stretch_never_changes_the_losses(prepared, step):
         np.testing.assert_allclose(value, plain[name], rtol=1e-4, err_msg=name)
 
 
+def test_a_clip_begins_in_its_first_pose(prepared):
+    """As sampling does: neither what came before it nor the portrait's own moment matter then."""
+    stage, params, batch, _, _ = prepared
+    alpha, source = batch["alpha"][..., :6], batch["source"][:, :6]
+    text = stage.text(params["frozen"], batch).features
+    code = stage._code(params["model"], alpha, batch["length"])
+    model = jax.tree.map(lambda x: x + 0.02, params["model"])  # zero outputs would hide all of it
+
+    @jax.jit
+    def loss(code, pose, source, goes_on):
+        goes_on = jnp.full(len(code), goes_on)
+        return stage.modules.sampler_loss(
+            model, text, code, pose, source, goes_on, batch["length"], KEY
+        )[0]
+
+    pose = alpha[:, HISTORY]
+    elsewhere = code.at[:, :HISTORY].add(1.0), pose, source + 1.0
+    assert float(loss(code, pose, source, False)) == float(loss(*elsewhere, False))
+    assert abs(float(loss(code, pose, source, True) - loss(*elsewhere, True))) > 1e-4
+    assert abs(float(loss(code, pose, source, False) - loss(code, pose + 1, source, False))) > 1e-4
+
+
 def test_a_head_that_is_told_nothing(prepared):
     """The cascade: neither lips nor head read the text."""
     changed = ConfigDict(CONFIG.to_dict())

@@ -85,7 +85,4 @@ def _everything(
     machine.restore(codes, frames)
     mean = machine.motion_mean(features[:, ::MELS_PER_FRAME], motion.alpha_head, frames)
     history = jnp.zeros((len(tokens), 8, mean.shape[-1]))
-    known = jnp.zeros(history.shape[:2], bool)
-    machine.motion_velocity(
-        mean, jnp.zeros(len(tokens)), mean, motion.alpha_head, history, known, frames
-    )
+    machine.motion_velocity(mean, jnp.zeros(len(tokens)), mean, motion.alpha_head, history, frames)
