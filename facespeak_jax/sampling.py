@@ -31,9 +31,6 @@ MOTION = ("lip_mapper", "reducer", "motion_prior", "motion_field")
 MEL_STEPS = 5
 MOTION_STEPS = 5
 TEMPERATURE = 0.667  # of the mel's noise: calmer than training's, and clearer
-# Of the lips about their mean: what is regressed strays less than what is real, and the generator
-# opens a mouth less than it is told. With this, mouths open as far as real ones.
-LIP_GAIN = 1.2
 # How much farther from the usual voice a mel is steered than its own code leads, as classifier-free
 # guidance does (Ho & Salimans 2022): a small decoder renders voices more alike than they are.
 GUIDANCE = 1.0
@@ -200,7 +197,6 @@ def move(
         face.alpha_lip,
         speech.frames,
     )
-    alpha_lip = livelier(alpha_lip, speech.frames, LIP_GAIN)
     alpha_head = sample_motion(
         cast(MotionPrior, model.motion_prior),
         cast(MotionField, model.motion_field),
@@ -214,15 +210,6 @@ def move(
         steps=steps,
     )
     return alpha_head, alpha_lip
-
-
-def livelier(
-    alpha: Float[Array, "b t d"], frames: Int[Array, " b"], gain: float
-) -> Float[Array, "b t d"]:
-    """A clip's codes, `gain` times as far from their mean over the frames that count."""
-    counted = layers.mask(frames, alpha.shape[1])
-    mean = layers.hide(alpha, counted).sum(1, keepdims=True) / jnp.maximum(frames, 1)[:, None, None]
-    return layers.hide(mean + gain * (alpha - mean), counted)
 
 
 def _run(model: FaceSpeak, params: Params, method: str, *arguments: Any) -> Any:

@@ -334,7 +334,7 @@ def _lips(
     lips: Any = machine.apply(
         {"params": params}, *inputs, face.alpha_lip, speech.frames, method="lips"
     )
-    return sampling.livelier(lips, speech.frames, sampling.LIP_GAIN)
+    return lips
 
 
 def _heads(
