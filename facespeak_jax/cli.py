@@ -128,7 +128,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="rows",
         metavar="NAME=DIR",
-        help="one more row, which speaks with other weights; may be repeated",
+        help="one more row, which speaks with other weights; may be repeated; cascade alone is the "
+        "one that ships",
     )
     parser.add_argument(
         "--experiment",

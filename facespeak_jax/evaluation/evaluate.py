@@ -49,7 +49,8 @@ def evaluate(
       clips: how many cases at most; all of the suite by default.
       corpus: prepared clips to use instead of those the suite would make.
       rows: further rows, NAME=WEIGHTS, that speak with other weights; parts that those lack are
-        taken from `weights`, and a name of `twins.TWINS` says how they are run.
+        taken from `weights`, and a name of `twins.TWINS` says how they are run. `cascade` alone is
+        that of the shipped weights.
       workers: processes that make the suite and then share its cases, where jax runs on the CPU.
 
     Returns:

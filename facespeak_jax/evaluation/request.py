@@ -1,6 +1,7 @@
 """What an evaluation was asked for, and what is to be looked at for it."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ Plan = Table | Probe
 
 
 class BadRow(FaceSpeakError):
-    """A row is not given as NAME=WEIGHTS."""
+    """A row is not given as NAME=WEIGHTS, and no twin that ships has its name."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ class Request:
 
 
 def named(row: str) -> tuple[str, str]:
-    """Name and weights of a row that is given as NAME=WEIGHTS. Raises BadRow."""
+    """Name and weights of a row that is given as NAME=WEIGHTS, or as NAME if it is a twin that
+    ships. Raises BadRow."""
+    if found := twins.shipped(row):
+        return row, os.fspath(found)
     name, equals, path = row.partition("=")
     taken = ("ground_truth", "codec", "codec_reduced", "ours", "still")
     if not (name.isidentifier() and equals and path) or name in taken:

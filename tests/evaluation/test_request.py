@@ -1,6 +1,8 @@
 import pytest
 
+from facespeak_jax import export, pipeline
 from facespeak_jax.evaluation import request
+from facespeak_jax.evaluation.systems import twins
 
 
 @pytest.mark.parametrize("row", ["ours=x", "x", "=x", "no name=x"])
@@ -11,3 +13,18 @@ def test_rows_have_names_of_their_own(row):
 
 def test_a_row_is_a_name_and_where_its_weights_are():
     assert request.named("no_energy=W/a=b") == ("no_energy", "W/a=b")
+
+
+def test_a_twin_that_ships_needs_no_path():
+    name, path = request.named("cascade")
+    assert name == "cascade"
+    twin = export.load(path)
+    assert set(twin.params) == {"lip_mapper", "motion_prior", "motion_field"}
+    ours = export.load(pipeline.WEIGHTS)
+    both = twins.overlaid(ours, twin)
+    assert set(both.params) == set(ours.params)
+    assert both.config == ours.config  # of ours in all but what was trained
+    with pytest.raises(request.BadRow):
+        request.named("no_energy")  # which does not ship
+    assert "--row no_energy=DIR" in twins.advice("no_energy")
+    assert twins.advice("cascade").endswith("or give --row cascade for that of the shipped weights")

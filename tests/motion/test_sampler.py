@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from facespeak_jax import flow, layers
+from facespeak_jax import export, flow, layers, model, pipeline
 from facespeak_jax.motion import sampler
 from facespeak_jax.motion.lip_mapper import LipMapper
 from facespeak_jax.motion.reducer import NoiseReducer
@@ -242,6 +242,27 @@ def test_samples_of_a_gaussian_have_its_mean_and_deviation(gaussian):
     for part in (codes[:, :8], codes[:, 16:]):
         np.testing.assert_allclose(jnp.mean(part, axis=(0, 1)), mean, atol=0.15)
         np.testing.assert_allclose(jnp.std(part, axis=(0, 1)), deviation, rtol=0.15)
+
+
+def test_shipped_heads_set_out_from_where_they_are():
+    """And go elsewhere from there: of eight poses, each moved by noise of its own."""
+    names = ("reducer", "motion_prior", "motion_field")
+    weights = export.load(pipeline.WEIGHTS, names)
+    params = jax.device_put(weights.params)
+    reducer, prior, field = (model.part(name, weights.config["model"][name]) for name in names)
+    poses, frames = 8, 64
+    lengths = jnp.full(poses, frames)
+    code = jnp.repeat(noise(1, poses, 1, reducer.latent), frames, axis=1)
+    decode = jax.jit(functools.partial(reducer.apply, method="decode"))
+    pose = decode({"params": params["reducer"]}, code, lengths)[:, frames // 2]
+    alpha = jax.jit(
+        lambda keys: sampler.sample_motion(
+            prior, field, reducer, params, jnp.zeros((poses, 4 * frames, 160)), pose,
+            lengths, keys, solver=flow.Midpoint(), steps=5,
+        )
+    )(jax.random.split(KEY, poses))  # fmt: skip
+    away = jnp.sqrt(jnp.mean(jnp.square(alpha - pose[:, None]), axis=(0, 2)))
+    assert float(away[0]) < 0.4 * float(away[25:].mean())
 
 
 def test_lite_is_at_most_four_million_parameters_with_the_mapper():

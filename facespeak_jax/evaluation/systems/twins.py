@@ -2,10 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from facespeak_jax import export
 from facespeak_jax.evaluation.systems.manner import Manner
 from facespeak_jax.motion import hearing
+
+# A directory of each twin of the shipped weights that ships with them.
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,17 @@ def control_of(name: str, rows: Collection[str]) -> str:
 
 def advice(name: str) -> str:
     """How to get the weights of a twin."""
+    ships = f", or give --row {name} for that of the shipped weights" if shipped(name) else ""
     return (
         f"{TWINS[name].what}; no weights were given: train configs/twins.py:{name}, merge it into "
-        f"DIR, give --row {name}=DIR"
+        f"DIR, give --row {name}=DIR{ships}"
     )
+
+
+def shipped(name: str) -> Path | None:
+    """The weights directory of a twin that ships."""
+    found = SHIPPED / name
+    return found if name in TWINS and found.is_dir() else None
 
 
 def overlaid(ours: export.Weights, twin: export.Weights) -> export.Weights:
