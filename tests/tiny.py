@@ -96,7 +96,6 @@ def _example(name):
             motion,
             head[:, 0],
             motion,
-            jnp.ones((1, 8), bool),
             length,
         ),
     }[name]
