@@ -90,12 +90,5 @@ def _example(name):
         "lip_mapper": (text, mel, jnp.zeros((1, 8)), jnp.zeros((1, 4)), jnp.array([2])),
         "reducer": (head, length),
         "motion_prior": (text, head[:, 0], length),
-        "motion_field": (
-            motion,
-            jnp.zeros(1),
-            motion,
-            head[:, 0],
-            motion,
-            length,
-        ),
+        "motion_field": (motion, jnp.zeros(1), motion, head[:, 0], motion, length),
     }[name]

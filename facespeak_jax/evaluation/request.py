@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facespeak_jax import export
+from facespeak_jax import export, pipeline
 from facespeak_jax.errors import FaceSpeakError
 from facespeak_jax.evaluation.experiments.catalogue import open_experiment
 from facespeak_jax.evaluation.experiments.experiment import Machines, Probe, Table
@@ -40,14 +40,25 @@ class Request:
     def plan(self) -> tuple[Plan, int]:
         """What is to be looked at of our weights and their twins, in frames of so many pixels.
 
-        Raises BadWeights, UnknownExperiment.
+        Raises BadWeights, UnknownExperiment, and BadRow for a twin that ships beside weights that
+        it is no twin of.
         """
+        for name, path in self.rows.items():
+            if Path(path) == twins.shipped(name) and not self._ships():
+                raise BadRow(
+                    f"the {name} that ships is a twin of the shipped weights, not of "
+                    f"{self.weights}: train configs/twins.py:{name} from those, "
+                    f"give --row {name}=DIR"
+                )
         ours = Machine(export.load(self.weights))
         given = {
             name: Machine(twins.overlaid(ours.weights, export.load(path)), twins.manner_of(name))
             for name, path in self.rows.items()
         }
         return open_experiment(self.experiment, Machines(ours, given)), ours.size
+
+    def _ships(self) -> bool:
+        return _digest(self.weights) == _digest(os.fspath(pipeline.WEIGHTS))
 
     def open(self, size: int, workers: int) -> Suite:
         """The suite, made by as many processes if it is not there; see `suites.open_suite`."""

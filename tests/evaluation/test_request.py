@@ -1,8 +1,11 @@
+import shutil
+
 import pytest
 
 from facespeak_jax import export, pipeline
 from facespeak_jax.evaluation import request
 from facespeak_jax.evaluation.systems import twins
+from tests import tiny
 
 
 @pytest.mark.parametrize("row", ["ours=x", "x", "=x", "no name=x"])
@@ -28,3 +31,16 @@ def test_a_twin_that_ships_needs_no_path():
         request.named("no_energy")  # which does not ship
     assert "--row no_energy=DIR" in twins.advice("no_energy")
     assert twins.advice("cascade").endswith("or give --row cascade for that of the shipped weights")
+
+
+def test_a_twin_that_ships_goes_with_the_shipped_weights_alone(tmp_path):
+    rows = dict([request.named("cascade")])
+
+    def plan(weights):
+        return request.Request(str(weights), "heads", tmp_path, "", None, None, rows).plan()
+
+    shutil.copytree(pipeline.WEIGHTS, tmp_path / "copy")
+    table, _ = plan(tmp_path / "copy")
+    assert "cascade" in table.rows
+    with pytest.raises(request.BadRow, match="give --row cascade=DIR"):
+        plan(tiny.write(tmp_path / "other"))

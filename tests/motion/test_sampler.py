@@ -75,10 +75,8 @@ def test_padding_changes_neither_mean_nor_velocity():
 
 def test_a_held_pose_is_the_code_of_a_long_rest():
     """Whatever frame of it is read: as if the head had never moved, and no edge were near."""
-    part, pose = (
-        NoiseReducer(head=HEAD, latent=LATENT, width=16, depth=2, kernel=5),
-        noise(1, 2, HEAD),
-    )
+    part = NoiseReducer(head=HEAD, latent=LATENT, width=16, depth=2, kernel=5)
+    pose = noise(1, 2, HEAD)
     shape = jnp.zeros((1, 8, HEAD)), jnp.array([8])
     params = randomised(part, *shape)
     found = sampler.held(part, params["params"], pose)
@@ -89,7 +87,7 @@ def test_a_held_pose_is_the_code_of_a_long_rest():
     assert float(jnp.abs(code[:, 0] - found[:, 0]).max()) > 1e-2
 
 
-def test_a_pose_that_is_a_number_for_each_channel():
+def test_a_pose_held_for_a_plain_reducer_is_that_pose():
     """A plain reducer's code is the pose itself, in its own units."""
     part, pose = NoiseReducer(head=HEAD, latent=HEAD, plain=True), noise(1, 2, HEAD)
     params = randomised(part, jnp.zeros((1, 8, HEAD)), jnp.array([8]))
