@@ -95,9 +95,10 @@ def _of_table(run: Run, plan: Table) -> tuple[dict[str, Cells], Differences]:
     observed = _observed(run, plan)
     figures = _figures(run, observed, [row for row in plan.rows if row in run.rows])
     for row in figures:
-        for name, seen in observed.seen.get(seeds_of(row), {}).items():
+        for name, drawn in observed.seen.get(seeds_of(row), {}).items():
             if name in figures[row]:
-                figures[row][name] |= measure.seed_diversity(seen)
+                figures[row][name] |= measure.seed_diversity(drawn)
+                observed.seen[row][name] |= {key: drawn[key] for key in drawn if key == "features"}
     text = json.dumps(figures, indent=1)
     (run.out / "clips.json").write_text(text + "\n", encoding="utf-8")
     truths = observed.seen[TRUTH]

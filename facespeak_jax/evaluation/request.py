@@ -113,7 +113,8 @@ def named(row: str) -> tuple[str, str]:
 
 
 def seeds_of(row: str) -> str:
-    """The name of what tells a row's diversity over seeds: not a row itself."""
+    """The name of what tells a row's diversity over seeds and the distribution of its pictures: not
+    a row itself."""
     return f"{row}-seeds"
 
 

@@ -25,7 +25,7 @@ from facespeak_jax.evaluation.take import Take
 
 Seen = dict[str, np.ndarray]  # what was observed in a take, by name
 # Another number whenever the same weights would be made to speak, or looked at, in another way.
-PROTOCOL = 3
+PROTOCOL = 4
 # What a single bad clip may raise; anything else is a fault of the program and ends the run.
 FAILURES = (FaceSpeakError, ArithmeticError, LookupError, OSError, RuntimeError, ValueError)
 

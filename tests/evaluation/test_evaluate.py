@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 from concurrent.futures.process import BrokenProcessPool
@@ -7,7 +8,11 @@ import pytest
 
 from facespeak_jax import cli
 from facespeak_jax.evaluation import evaluate, request, sharing
+from facespeak_jax.evaluation.experiments.experiment import Table
+from facespeak_jax.evaluation.run import Run
+from facespeak_jax.evaluation.suites import Case, Suite
 from facespeak_jax.evaluation.systems import rows
+from facespeak_jax.evaluation.take import Take
 from tests import tiny
 from tests.evaluation.standin import Present
 
@@ -40,6 +45,48 @@ class Absent(Listener):
 
     def advice(self):
         return "ask for it"
+
+
+class Colours(Present):
+    """Sees the mean colour of every frame."""
+
+    name = "inception"
+
+    def observe(self, take):
+        return {"features": take.frames.mean(axis=(1, 2))}
+
+
+@dataclasses.dataclass
+class Painted:
+    """A system of frames that are about so bright, as many as asked for."""
+
+    brightness: int
+    count: int
+    columns: frozenset[str]
+    aligned: bool = False
+    kept: bool = True
+
+    def missing(self):
+        return []
+
+    def make(self, case):
+        rng = np.random.default_rng(case.seed)
+        frames = self.brightness + rng.integers(0, 9, (self.count, 4, 4, 3)).astype(np.uint8)
+        return Take(frames, np.zeros(640, np.float32), case.text)
+
+
+class Two(Suite):
+    """Two cases of people of whom no other clip is known."""
+
+    def __init__(self):
+        self.name = "two"
+
+    def __getitem__(self, index):
+        truth = Take(np.zeros((1, 4, 4, 3), np.uint8), np.zeros(640, np.float32), "hello")
+        return Case(f"clip-{index}", f"person-{index}", "hello", truth, np.zeros((0, 3)))
+
+    def references(self, speakers):
+        return iter(())
 
 
 @pytest.fixture
@@ -97,6 +144,24 @@ def test_a_run_its_report_and_going_on(judges, weights, corpus, tmp_path, capsys
     given[given.index("heads")] = "grid"
     assert cli.main(given) == 1
     assert "write elsewhere" in capsys.readouterr().err
+
+
+def test_pictures_are_judged_by_many_draws_of_the_motion(tmp_path):
+    # By one clip a case, the distance is that of where its head happened to turn.
+    pictures, motion = frozenset({"pictures"}), frozenset({"motion"})
+    plan = Table(
+        "",
+        frozenset({"inception"}),
+        {"ground_truth": Painted(100, 20, pictures), "ours": Painted(0, 20, motion)},
+        seeds={"ours": Painted(100, 56, pictures)},
+    )
+    systems = {**plan.rows, request.seeds_of("ours"): plan.seeds["ours"]}
+    run = Run(Two(), systems, {"inception": Colours()}, tmp_path, 2)
+    cells, _ = evaluate._of_table(run, plan)
+    assert list(cells) == ["ground_truth", "ours"]
+    assert cells["ours"]["fid"].mean < 10  # of pictures that are 100 apart: 30,000
+    assert cells["ours"]["fid"].n == 2
+    assert run.errors == []
 
 
 @pytest.mark.slow

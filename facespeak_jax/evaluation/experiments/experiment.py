@@ -10,7 +10,7 @@ from facespeak_jax.evaluation.report.cells import Cells, Differences
 from facespeak_jax.evaluation.run import Run, Seen
 from facespeak_jax.evaluation.suites import Case
 from facespeak_jax.evaluation.systems.machine import Machine
-from facespeak_jax.evaluation.systems.rows import Seeds, System
+from facespeak_jax.evaluation.systems.rows import System
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Table:
     """An experiment that is the common table of other rows: each a system that makes takes.
 
     `judges` are asked; `twins` are rows that are missed where no weights are given for them;
-    `seeds` give the diversity over seeds of the rows of the same names, and `against` says which
-    row's figures a row's are to be compared with.
+    `seeds` give the diversity over seeds of the rows of the same names, and the distribution of
+    their pictures; `against` says which row's figures a row's are to be compared with.
     """
 
     question: str
     judges: frozenset[str]
     rows: dict[str, System]
     twins: tuple[str, ...] = ()
-    seeds: dict[str, Seeds] = field(default_factory=dict)
+    seeds: dict[str, System] = field(default_factory=dict)
     against: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -46,22 +46,24 @@ def _controls(machines: Machines) -> dict[str, str]:
 
 def noise_reducer(machines: Machines) -> Table:
     """Codec and twin, with the reducer and without."""
-    groups = frozenset({"face", "motion"})
+    groups = frozenset({"face", "pictures", "motion"})
     ours = machines.ours
+    spoken = {"ours": ours, **machines.twins}
     reduced = ours.in_manner(dataclasses.replace(ours.manner, reduced=True))
     rows: dict[str, System] = {
         "ground_truth": GroundTruth(columns=groups),
         "codec": Codec(ours, groups),
         "codec_reduced": Codec(reduced, groups),
-        "ours": Ours(ours, columns=groups),
+        **{name: Ours(machine, columns=groups - {"pictures"}) for name, machine in spoken.items()},
     }
     return Table(
         "Does the noise reducer calm the head? `codec` draws the motion seen in real frames again, "
         "`codec_reduced` the same through the reducer; `no_reducer` samples motion without one, "
         "`reducer_control` with one, both trained anew for equally long.",
         PICTURES,
-        rows | {name: Ours(twin, columns=groups) for name, twin in machines.twins.items()},
+        rows,
         ("reducer_control", "no_reducer"),
+        seeds={name: Seeds(machine) for name, machine in spoken.items()},
         against={"codec_reduced": "codec", **_controls(machines)},
     )
 

@@ -28,11 +28,11 @@ COLUMNS: dict[str, Column] = {
     "rtf": Column("RTF", "speech", "", "down"),
     "id_sim": Column("ID-SIM", "face", "arcface", "up"),
     "id_others": Column("ID-SIM to others", "face", "arcface", ""),
-    "fid": Column("FID", "face", "inception", "down"),
-    "kid": Column("KID", "face", "inception", "down"),
     "l1": Column("L1", "face", "", "down"),
     "ssim": Column("SSIM", "face", "", "up"),
     "sharpness": Column("mouth sharpness", "face", "mediapipe", "near"),
+    "fid": Column("FID", "pictures", "inception", "down"),
+    "kid": Column("KID", "pictures", "inception", "down"),
     "lse_c": Column("LSE-C", "sync", "sync", "up"),
     "lse_d": Column("LSE-D", "sync", "sync", "down"),
     "av_offset": Column("AV offset frames", "sync", "sync", ""),
@@ -54,7 +54,7 @@ COLUMNS: dict[str, Column] = {
     "code_range": Column("range of α_head / ground truth's", "probes", "", "near"),
     "code_diversity": Column("deviation over seeds / ground truth's", "probes", "", ""),
 }
-GROUPS = ("speech", "face", "sync", "motion")
+GROUPS = ("speech", "face", "pictures", "sync", "motion")
 PROBES = "probes"  # of experiments alone
 
 

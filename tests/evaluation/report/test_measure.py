@@ -121,7 +121,7 @@ def test_lips_follow_the_visemes():
 def test_seeds_that_roll_the_head():
     still = landmarks(np.zeros(SEEDS * MOMENTS))
     assert measure.seed_diversity({"landmarks": still}) == {"seed_diversity": pytest.approx(0.0)}
-    angle = np.radians(np.repeat([10.0, -10.0, 10.0, -10.0], MOMENTS))
+    angle = np.radians(np.repeat(np.tile([10.0, -10.0], SEEDS // 2), MOMENTS))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     rolled = still.copy()
     rolled[..., :2] = np.einsum("tki,ijt->tkj", still[..., :2], turn)
