@@ -174,10 +174,13 @@ class FaceSpeak(nn.Module):
         return _given(self.reducer).encode(alpha_head, lengths)
 
     def restore(
-        self, code: Float[Array, "b t c"], lengths: Int[Array, " b"]
+        self,
+        code: Float[Array, "b t c"],
+        source: Float[Array, "b d"],
+        lengths: Int[Array, " b"],
     ) -> Float[Array, "b t d"]:
-        """f_c -> α_head."""
-        return _given(self.reducer).decode(code, lengths)
+        """f_c and the portrait's α_head -> α_head."""
+        return _given(self.reducer).decode(code, source, lengths)
 
     def motion_mean(
         self,

@@ -88,7 +88,7 @@ def _example(name):
         "mel_decoder": (mel, jnp.zeros(1), upsampled, code, length),
         "vocoder": (mel, length),
         "lip_mapper": (text, mel, jnp.zeros((1, 8)), jnp.zeros((1, 4)), jnp.array([2])),
-        "reducer": (head, length),
+        "reducer": (head, head[:, 0], length),
         "motion_prior": (text, head[:, 0], length),
         "motion_field": (motion, jnp.zeros(1), motion, head[:, 0], motion, length),
     }[name]

@@ -4,6 +4,8 @@ passes.
 The motion sampler would copy the jitter of per-frame coefficients if it were trained on them. It is
 trained on the standardised code of this auto-encoder instead, and what it samples is decoded back
 (paper, motion normaliser: L_AE is a mean squared error; depth and width are this project's choice).
+Most of what does not pass the middle stays as it is for as long as a clip lasts: the decoder takes
+that from the portrait's alpha_head, which cannot jitter.
 """
 
 from typing import Any, NamedTuple
@@ -64,7 +66,8 @@ def low_pass(x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array
 
 
 class Stack(nn.Module):
-    """A linear layer in, residual blocks, a linear layer out: (b, t, c) to (b, t, features)."""
+    """A linear layer in, residual blocks, a linear layer out: (b, t, c), and what stays the same at
+    every t, (b, k), to (b, t, features)."""
 
     features: int
     width: int
@@ -74,9 +77,14 @@ class Stack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]
+        self,
+        x: Float[Array, "b t c"],
+        valid: Bool[Array, "b t"],
+        still: Float[Array, "b k"] | None = None,
     ) -> Float[Array, "b t {self.features}"]:
         x = nn.Dense(self.width, dtype=self.dtype, name="enter")(layers.hide(x, valid))
+        if still is not None:
+            x = x + nn.Dense(self.width, dtype=self.dtype, name="still")(still)[:, None, :]
         for index in range(self.depth):
             block = layers.ConvNeXtBlock(
                 2, self.kernel, scale=0.1, dtype=self.dtype, name=f"block_{index}"
@@ -94,8 +102,8 @@ class Reduced(NamedTuple):
 
 
 class NoiseReducer(nn.Module):
-    """alpha_head (b, t, head) -> f_c (b, t, latent), mean 0 and deviation 1 a channel ->
-    alpha_head.
+    """alpha_head (b, t, head) -> f_c (b, t, latent), mean 0 and deviation 1 a channel, which with
+    the alpha_head of a portrait (b, head) -> alpha_head.
 
     Every array is at 25 frames a second; positions beyond `lengths` come back as zeros. A `plain`
     one reduces nothing: its code is the standardised alpha_head, and latent must be head.
@@ -134,27 +142,35 @@ class NoiseReducer(nn.Module):
         return layers.hide(self.code_scale.standardise(self._code(alpha_head, valid)), valid)
 
     def decode(
-        self, code: Float[Array, "b t {self.latent}"], lengths: Int[Array, " b"]
+        self,
+        code: Float[Array, "b t {self.latent}"],
+        source: Float[Array, "b {self.head}"],
+        lengths: Int[Array, " b"],
     ) -> Float[Array, "b t {self.head}"]:
-        """The head coefficients of a standardised code."""
+        """The head coefficients of a standardised code, of a person whom a portrait with those of
+        `source` shows."""
         valid = layers.mask(lengths, code.shape[1])
         if self.plain:
             return layers.hide(self.alpha_scale.restore(code), valid)
-        alpha = self.decoder(self.code_scale.restore(code), valid)
+        still = self.alpha_scale.standardise(source[:, None])[:, 0]
+        alpha = self.decoder(self.code_scale.restore(code), valid, still)
         return layers.hide(self.alpha_scale.restore(alpha), valid)
 
     def __call__(
-        self, alpha_head: Float[Array, "b t {self.head}"], lengths: Int[Array, " b"]
+        self,
+        alpha_head: Float[Array, "b t {self.head}"],
+        source: Float[Array, "b {self.head}"],
+        lengths: Int[Array, " b"],
     ) -> Reduced:
         """Both directions at once, and the term that fits the statistics."""
         valid = layers.mask(lengths, alpha_head.shape[1])
         if self.plain:
             code = self.encode(alpha_head, lengths)
             surprise = self.alpha_scale.surprise(alpha_head, valid)
-            return Reduced(code, self.decode(code, lengths), surprise)
+            return Reduced(code, self.decode(code, source, lengths), surprise)
         raw = self._code(alpha_head, valid)
         code = layers.hide(self.code_scale.standardise(raw), valid)
         surprise = self.alpha_scale.surprise(alpha_head, valid) + self.code_scale.surprise(
             raw, valid
         )
-        return Reduced(code, self.decode(code, lengths), surprise)
+        return Reduced(code, self.decode(code, source, lengths), surprise)

@@ -114,7 +114,10 @@ class MotionPrior(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b t {self.latent}"]:
         valid = layers.mask(lengths, text.shape[1])
-        x = nn.Dense(self.width, dtype=self.dtype, name="text")(layers.hide(text, valid))
+        # What is dropped of the text itself keeps a few hundred sentences from being learned by
+        # heart: how the head moves is mostly not in them.
+        text = nn.Dropout(self.dropout)(layers.hide(text, valid), deterministic=not train)
+        x = nn.Dense(self.width, dtype=self.dtype, name="text")(text)
         x = x + nn.Dense(self.width, dtype=self.dtype, name="source")(source)[:, None, :]
         for index in range(self.depth):
             block = ConformerBlock(
@@ -286,6 +289,6 @@ def sample_motion(
     # The rest before it is decoded, too, or the first frames would lean on an edge.
     code = jnp.concatenate([past, code], axis=1)
     alpha: Any = reducer.apply(
-        {"params": params["reducer"]}, code, lengths + HISTORY, method="decode"
+        {"params": params["reducer"]}, code, source, lengths + HISTORY, method="decode"
     )
     return alpha[:, HISTORY:]

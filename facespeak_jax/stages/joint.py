@@ -116,7 +116,7 @@ class JointStage:
         seen, text = self._seen(parts, batch), self._text(said, batch)
         lengths = batch["frame_count"] - HISTORY
         ae, ae_metrics = self.motion.reducer_loss(
-            parts["reducer"], seen.alpha_head, batch["frame_count"]
+            parts["reducer"], seen.alpha_head, seen.source_head, batch["frame_count"]
         )
         code = self._code(parts, seen, batch)
         flowing, flow_metrics = self.motion.sampler_loss(
@@ -137,7 +137,8 @@ class JointStage:
         lips = jnp.where(
             taught, self._shown(seen.alpha_lip, batch), self._shown(mapped, batch, HISTORY)
         )
-        render = self._render(parts, seen, self._reduced(parts, code, batch), lips, batch)
+        reduced = self._reduced(parts, code, seen.source_head, batch)
+        render = self._render(parts, seen, reduced, lips, batch)
         pictured, picture_metrics, carry = self._pictured(
             params, parts, render, seen, said, batch, step
         )
@@ -219,11 +220,15 @@ class JointStage:
         )
 
     def _reduced(
-        self, parts: Mapping[str, Any], code: Float[Array, "b t k"], batch: Batch
+        self,
+        parts: Mapping[str, Any],
+        code: Float[Array, "b t k"],
+        source: Float[Array, "b d"],
+        batch: Batch,
     ) -> Float[Array, "b f d"]:
         """alpha_head of the rendered frames as it comes out of the noise reducer."""
         alpha = self.motion.reducer.apply(
-            {"params": parts["reducer"]}, code, batch["frame_count"], method="decode"
+            {"params": parts["reducer"]}, code, source, batch["frame_count"], method="decode"
         )
         return self._shown(alpha, batch)
 
@@ -336,7 +341,8 @@ class JointStage:
         )
         code = self._code(parts, seen, batch)
         lips = self._shown(mapped, batch, HISTORY)
-        render = self._render(parts, seen, self._reduced(parts, code, batch), lips, batch)
+        reduced = self._reduced(parts, code, seen.source_head, batch)
+        render = self._render(parts, seen, reduced, lips, batch)
         sampled = sampler.sample_motion(
             self.motion.prior,
             self.motion.field,

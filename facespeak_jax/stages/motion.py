@@ -141,7 +141,9 @@ class MotionStage:
         """That of the reducer first, later that of prior and field."""
         alpha_head, _, source, _ = self._alphas(batch)
         lengths = batch["length"]
-        ae, told = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)
+        ae, told = self.modules.reducer_loss(
+            trained["reducer"], alpha_head, source, lengths + HISTORY
+        )
         code = self._code(trained, alpha_head, lengths)
         pose = alpha_head[:, HISTORY]
         sampling, sampling_told = self.modules.sampler_loss(
@@ -208,7 +210,7 @@ class MotionStage:
         mapped = self.modules.mapper.apply(mapper, *inputs, mouth, lengths)
         code = self._code(trained, alpha_head, lengths)
         valid, head = layers.mask(lengths, sampled.shape[1]), alpha_head[:, HISTORY:]
-        _, ae = self.modules.reducer_loss(trained["reducer"], alpha_head, lengths + HISTORY)
+        _, ae = self.modules.reducer_loss(trained["reducer"], alpha_head, source, lengths + HISTORY)
         pose = alpha_head[:, HISTORY]
         _, flowing = self.modules.sampler_loss(
             trained, text.features, code, pose, source, batch["has_history"], lengths, key

@@ -62,17 +62,21 @@ class MotionModules:
         time, loudness = jnp.zeros(len(mu)), energy(text.prior)
         pooled = sampler.pool(text.features)
         return {
-            "reducer": self.reducer.init(keys[0], now, lengths)["params"],
+            "reducer": self.reducer.init(keys[0], now, source, lengths)["params"],
             "motion_prior": self.prior.init(keys[1], pooled, source, lengths)["params"],
             "motion_field": self.field.init(keys[2], mu, time, mu, source, past, lengths)["params"],
             "lip_mapper": self.mapper.init(keys[3], *text, loudness, mouth, lengths)["params"],
         }
 
     def reducer_loss(
-        self, params: Any, alpha_head: Float[Array, "b t d"], lengths: Int[Array, " b"]
+        self,
+        params: Any,
+        alpha_head: Float[Array, "b t d"],
+        source: Float[Array, "b d"],
+        lengths: Int[Array, " b"],
     ) -> tuple[Float[Array, ""], Metrics]:
         """L_AE, and beside it the likelihood that fits the stored statistics."""
-        out = self.reducer.apply({"params": params}, alpha_head, lengths)
+        out = self.reducer.apply({"params": params}, alpha_head, source, lengths)
         valid = layers.mask(lengths, alpha_head.shape[1])
         error = layers.masked_mean(jnp.square(out.alpha - alpha_head), valid)
         share = error / jnp.maximum(masked_variance(alpha_head, valid), 1e-12)

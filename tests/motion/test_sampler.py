@@ -77,7 +77,7 @@ def test_a_held_pose_is_the_code_of_a_long_rest():
     """Whatever frame of it is read: as if the head had never moved, and no edge were near."""
     part = NoiseReducer(head=HEAD, latent=LATENT, width=16, depth=2, kernel=5)
     pose = noise(1, 2, HEAD)
-    shape = jnp.zeros((1, 8, HEAD)), jnp.array([8])
+    shape = jnp.zeros((1, 8, HEAD)), jnp.zeros((1, HEAD)), jnp.array([8])
     params = randomised(part, *shape)
     found = sampler.held(part, params["params"], pose)
     assert found.shape == (2, sampler.HISTORY, LATENT)
@@ -90,9 +90,9 @@ def test_a_held_pose_is_the_code_of_a_long_rest():
 def test_a_pose_held_for_a_plain_reducer_is_that_pose():
     """A plain reducer's code is the pose itself, in its own units."""
     part, pose = NoiseReducer(head=HEAD, latent=HEAD, plain=True), noise(1, 2, HEAD)
-    params = randomised(part, jnp.zeros((1, 8, HEAD)), jnp.array([8]))
+    params = randomised(part, jnp.zeros((1, 8, HEAD)), jnp.zeros((1, HEAD)), jnp.array([8]))
     held = sampler.held(part, params["params"], pose)
-    alpha = part.apply(params, held, jnp.array([8, 8]), method="decode")
+    alpha = part.apply(params, held, pose, jnp.array([8, 8]), method="decode")
     np.testing.assert_allclose(alpha, jnp.repeat(pose[:, None], 8, axis=1), atol=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_second_window_continues_the_first():
 
 def test_motion_is_the_same_alone_and_in_a_longer_bucket():
     part = NoiseReducer(head=HEAD, latent=LATENT, width=16)
-    reducer = jax.jit(part.init)(KEY, noise(1, 1, 8, HEAD), jnp.array([8]))
+    reducer = jax.jit(part.init)(KEY, noise(1, 1, 8, HEAD), noise(2, 1, HEAD), jnp.array([8]))
     params = {
         "motion_prior": prior_params()["params"],
         "motion_field": field_params()["params"],
@@ -252,7 +252,8 @@ def test_shipped_heads_set_out_from_where_they_are():
     lengths = jnp.full(poses, frames)
     code = jnp.repeat(noise(1, poses, 1, reducer.latent), frames, axis=1)
     decode = jax.jit(functools.partial(reducer.apply, method="decode"))
-    pose = decode({"params": params["reducer"]}, code, lengths)[:, frames // 2]
+    anybody = jnp.zeros((poses, HEAD))
+    pose = decode({"params": params["reducer"]}, code, anybody, lengths)[:, frames // 2]
     alpha = jax.jit(
         lambda keys: sampler.sample_motion(
             prior, field, reducer, params, jnp.zeros((poses, 4 * frames, 160)), pose,
@@ -273,7 +274,7 @@ def test_lite_is_at_most_four_million_parameters_with_the_mapper():
             sampler.MotionField().init,
             KEY, mu, jnp.zeros(1), mu, source, past, lengths,
         ),
-        jax.eval_shape(NoiseReducer().init, KEY, noise(5, 1, frames, HEAD), lengths),
+        jax.eval_shape(NoiseReducer().init, KEY, noise(5, 1, frames, HEAD), source, lengths),
         jax.eval_shape(
             LipMapper().init,
             KEY, text, noise(6, 1, 32, 80), noise(7, 1, 32), noise(8, 1, 8), lengths,

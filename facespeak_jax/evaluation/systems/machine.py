@@ -243,16 +243,16 @@ class Machine:
     ) -> UInt8[np.ndarray, "t h w 3"]:
         """Frames of a person, drawn again from one picture and the motion seen in each of them."""
         self.require(sampling.FACE)
-        seen = self.codes(frames)
+        seen, face = self.codes(frames), self.see(source)
         head = seen.alpha_head
         if self.manner.reduced:
             self.require(("reducer",))
             bucket = bucket_of(len(head), FRAME_BUCKETS, "frames")
             padded = np.pad(head, [(0, bucket - len(head)), (0, 0)])[None]
             lengths = np.array([len(head)], np.int32)
-            reduced = self._timed("reduce", self._reduce, padded, lengths)
+            reduced = self._timed("reduce", self._reduce, padded, face.alpha_head, lengths)
             head = np.asarray(reduced)[0, : len(head)]
-        return self.draw(self.see(source), (head, seen.alpha_lip))
+        return self.draw(face, (head, seen.alpha_lip))
 
     def revocode(self, audio: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """A wave of 640·T samples through its mel and the vocoder."""
@@ -315,10 +315,11 @@ def _reduce(
     machine: model.FaceSpeak,
     params: sampling.Params,
     alpha: Float[Array, "b t d"],
+    source: Float[Array, "b d"],
     lengths: Int32[Array, " b"],
 ) -> Float[Array, "b t d"]:
     code = machine.apply({"params": params}, alpha, lengths, method="reduce")
-    reduced: Any = machine.apply({"params": params}, code, lengths, method="restore")
+    reduced: Any = machine.apply({"params": params}, code, source, lengths, method="restore")
     return reduced
 
 

@@ -82,7 +82,7 @@ def _everything(
     machine.lips(features, prior, energy(prior), motion.alpha_lip, frames)
     heads = jnp.repeat(motion.alpha_head[:, None], _MELS // MELS_PER_FRAME, axis=1)
     codes = machine.reduce(heads, frames)
-    machine.restore(codes, frames)
+    machine.restore(codes, motion.alpha_head, frames)
     mean = machine.motion_mean(features[:, ::MELS_PER_FRAME], motion.alpha_head, frames)
     history = jnp.zeros((len(tokens), 8, mean.shape[-1]))
     machine.motion_velocity(mean, jnp.zeros(len(tokens)), mean, motion.alpha_head, history, frames)
