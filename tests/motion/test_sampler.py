@@ -96,6 +96,22 @@ def test_a_pose_held_for_a_plain_reducer_is_that_pose():
     np.testing.assert_allclose(alpha, jnp.repeat(pose[:, None], 8, axis=1), atol=1e-5)
 
 
+def test_prior_drops_features_of_the_text_in_training():
+    """Before any layer has seen them, or sentences would be learned by heart; never in sampling."""
+    prior = sampler.MotionPrior(latent=LATENT, width=16, depth=0, dropout=0.5)
+    text, source, lengths = noise(1, 2, 12, TEXT), noise(2, 2, HEAD), jnp.array([12, 7])
+    params = randomised(prior, text, source, lengths)
+
+    def trained(seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        return prior.apply(params, text, source, lengths, train=True, rngs=rngs)
+
+    assert float(jnp.abs(trained(1) - trained(2)).max()) > 1e-2
+    sampled = prior.apply(params, text, source, lengths)
+    many = jnp.mean(jnp.stack([trained(seed) for seed in range(200)]), axis=0)
+    assert float(jnp.abs(many - sampled).mean()) < 0.2 * float(jnp.abs(trained(1) - sampled).mean())
+
+
 def test_prior_sees_no_further_than_its_layers_reach():
     reach = PRIOR.depth * (PRIOR.window + PRIOR.kernel // 2)
     frames = 2 * reach + 21
