@@ -98,7 +98,8 @@ def _of_table(run: Run, plan: Table) -> tuple[dict[str, Cells], Differences]:
         for name, drawn in observed.seen.get(seeds_of(row), {}).items():
             if name in figures[row]:
                 figures[row][name] |= measure.seed_diversity(drawn)
-                observed.seen[row][name] |= {key: drawn[key] for key in drawn if key == "features"}
+                if "features" in drawn:
+                    observed.seen[row][name]["features"] = drawn["features"]
     text = json.dumps(figures, indent=1)
     (run.out / "clips.json").write_text(text + "\n", encoding="utf-8")
     truths = observed.seen[TRUTH]

@@ -142,6 +142,7 @@ class Seeds:
     spaced, one seed after the other.
 
     By one draw of the heads alone, KID and FID would tell more of its luck than of the system.
+    Their judge looks at every second frame: MOMENTS is odd, so that every moment gets its turn.
     """
 
     machine: Machine
