@@ -34,7 +34,7 @@ _NETWORKS = {
 _EYES = ((33, 133), (362, 263))
 _LIDS = ((159, 145), (386, 374))
 _INNER_LIPS = ((13, 14), (81, 178), (311, 402))
-_TOP, _CHIN = 10, 152
+_TOP, _CHIN, _NOSE = 10, 152, 2  # the nose's base, above the lip
 
 
 class Landmarks:
@@ -146,8 +146,21 @@ def head_pose(landmarks: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, "t 3
 
     The face's axes are those from eye to eye and from forehead to chin, in space.
     """
+    return _turned(landmarks, _CHIN)
+
+
+def pitch_above_mouth(landmarks: Float[np.ndarray, "t 478 3"]) -> Float[np.ndarray, " t"]:
+    """Pitch (up) in degrees by the forehead and the base of the nose.
+
+    A chin goes down with every vowel, and by it a head would seem to nod that does not.
+    """
+    return _turned(landmarks, _NOSE)[:, 1]
+
+
+def _turned(landmarks: Float[np.ndarray, "t 478 3"], below: int) -> Float[np.ndarray, "t 3"]:
+    """Yaw, pitch and roll, where the face's upright axis ends at the landmark `below`."""
     across = landmarks[:, _EYES[1][1]] - landmarks[:, _EYES[0][0]]
-    down = landmarks[:, _CHIN] - landmarks[:, _TOP]
+    down = landmarks[:, below] - landmarks[:, _TOP]
     away = np.cross(across, down)
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
     yaw, pitch = np.arctan2(-away[:, 0], away[:, 2]), np.arcsin(away[:, 1])

@@ -42,6 +42,7 @@ COLUMNS: dict[str, Column] = {
     "closure": Column("p b m closed %", "sync", "mediapipe", "up", percent=True),
     "div": Column("DIV °", "motion", "mediapipe", "near"),
     "yaw_deviation": Column("yaw deviation °", "motion", "mediapipe", "near"),
+    "nod": Column("nod on stress °", "motion", "mediapipe", "near"),
     "seed_diversity": Column("diversity over seeds °", "motion", "mediapipe", ""),
     "jitter": Column("jitter", "motion", "mediapipe", "down"),
     "blink_rate": Column("blinks / min", "motion", "mediapipe", "near"),

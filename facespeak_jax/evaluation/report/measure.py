@@ -230,7 +230,9 @@ def _points(pair: Pair) -> dict[str, Figure]:
         return {}
     whole = points[np.isfinite(points).all(axis=(1, 2))]
     scale = float(np.median(face_points.eye_distance(whole)))
+    pitch = face_points.pitch_above_mouth(points)
     return {
+        "nod": _mean(motion.nods(pitch, pair.take.phonemes, pair.take.durations)),
         "yaw_deviation": float(motion.deviation(face_points.head_pose(whole))[0]),
         "jitter": motion.jitter(whole[:, :, :2], scale),
         "blink_rate": blinks.rate(eyes),

@@ -41,6 +41,7 @@ def mesh(gap=0.0, lids=0.03):
     for upper, lower in ((13, 14), (81, 178), (311, 402)):
         points[0, [upper, lower], :2] = [[0.5, 0.7], [0.5, 0.7 + gap]]
     points[0, 10, :2], points[0, 152, :2] = (0.5, 0.2), (0.5, 0.9)
+    points[0, 2, :2] = (0.5, 0.6)
     return points
 
 
@@ -64,7 +65,16 @@ def test_head_pose_is_the_turn_given(axis):
     }[axis]
     expected = np.zeros(3)
     expected[axis] = 20.0
-    np.testing.assert_allclose(landmarks.head_pose(mesh() @ turn.T)[0], expected, atol=1e-6)
+    turned = mesh() @ turn.T
+    np.testing.assert_allclose(landmarks.head_pose(turned)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(landmarks.pitch_above_mouth(turned)[0], expected[1], atol=1e-6)
+
+
+def test_a_jaw_that_drops_is_no_nod():
+    agape = mesh()
+    agape[0, 152] += [0.0, 0.05, 0.1]  # down, and towards the neck
+    assert abs(landmarks.head_pose(agape)[0, 1]) > 5
+    assert landmarks.pitch_above_mouth(agape)[0] == pytest.approx(0.0)
 
 
 def test_a_repeated_frame_is_looked_at_once():

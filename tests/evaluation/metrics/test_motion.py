@@ -28,3 +28,17 @@ def test_jitter_is_blind_to_smooth_motion():
     zigzag = np.stack([(-1.0) ** t, 0 * t], axis=-1)
     assert motion.jitter(zigzag, 1.0) == pytest.approx(8000)
     assert np.isnan(motion.jitter(smooth[:3], 1.0))
+
+
+def test_nods_are_how_far_down_stressed_vowels_are():
+    phonemes, durations = ["HH", "AH0", "L", "OW1", "."], np.array([40, 8, 8, 8, 60])
+    at = (40 + 8 + 8 + 4) // 4  # the frame of the middle of OW1
+    pitch = np.zeros(31)
+    pitch[at], pitch[at - motion.NOD], pitch[at + motion.NOD] = -3.0, 0.5, 1.5
+    np.testing.assert_allclose(motion.nods(pitch, phonemes, durations), [4.0])
+    # A head that only turns upwards all the time does not nod.
+    np.testing.assert_allclose(motion.nods(np.arange(31.0), phonemes, durations), [0], atol=1e-9)
+    # What is too near an end, or is not stressed, is left out.
+    assert len(motion.nods(pitch[: at + motion.NOD], phonemes, durations)) == 0
+    assert len(motion.nods(pitch, phonemes[:3], durations[:3])) == 0
+    assert len(motion.nods(pitch, [], np.zeros(0, int))) == 0

@@ -118,6 +118,18 @@ def test_lips_follow_the_visemes():
     assert measure.figures(pair(agape, truth=seen), ALL)["closure"] == (0.0, 1.0)
 
 
+def test_a_head_that_nods_on_the_stressed_vowel():
+    """Frame 8 of 20 is the middle of AA1."""
+    seen = landmarks(np.zeros(20))
+    seen[:, 2, :2] = (0.5, 0.6)
+    assert measure.figures(pair({"landmarks": seen}), ALL)["nod"] == pytest.approx(0.0)
+    cos, sin = np.cos(np.radians(-3.0)), np.sin(np.radians(-3.0))
+    seen[8] = seen[8] @ np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]]).T
+    assert measure.figures(pair({"landmarks": seen}), ALL)["nod"] == pytest.approx(3.0)
+    silent = Take(FRAMES, np.zeros(20 * 640, np.float32), "one")
+    assert "nod" not in measure.figures(pair({"landmarks": seen}, silent), ALL)
+
+
 def test_seeds_that_roll_the_head():
     still = landmarks(np.zeros(SEEDS * MOMENTS))
     assert measure.seed_diversity({"landmarks": still}) == {"seed_diversity": pytest.approx(0.0)}
