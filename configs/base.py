@@ -45,7 +45,7 @@ MODEL = LITE | {
     },
     "lip_mapper": LITE["lip_mapper"] | {"width": 256, "stages": 3},
     "reducer": LITE["reducer"] | {"width": 128, "depth": 3},
-    "motion_prior": LITE["motion_prior"] | {"width": 256, "kernel": 31, "expand": 4},
+    "motion_prior": LITE["motion_prior"] | {"cues": 8, "width": 256, "kernel": 31, "expand": 4},
     "motion_field": LITE["motion_field"] | {"width": 256, "depth": 6, "expand": 4},
 }
 SYNC = {"size": 96, "features": 512, "width": 64}

@@ -61,6 +61,7 @@ MODEL = {
     "reducer": {"head": 16, "latent": 6, "width": 64, "depth": 2, "kernel": 7},
     "motion_prior": {
         "latent": 6,
+        "cues": 2,
         "width": 128,
         "depth": 4,
         "heads": 4,

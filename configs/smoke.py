@@ -61,6 +61,7 @@ MODEL = {
     "reducer": {"head": 6, "latent": 3, "width": 16, "depth": 1, "kernel": 5},
     "motion_prior": {
         "latent": 3,
+        "cues": 2,
         "width": 16,
         "depth": 1,
         "heads": 2,

@@ -5,6 +5,10 @@ noise drawn around it, N(mu, I), to a code f_c of the noise reducer (optimal-tra
 matching). Long utterances are sampled window by window, each seeing the last frames of the one
 before, and the first one the portrait's pose, held: so a head sets out from where it is.
 
+What the text asks of the head, a nod on a stressed vowel, is small beside all it does. So a part of
+mu, the accent, is a linear response to the text, and the flow is of what it leaves: a field need
+not learn to pass on what it can hardly see.
+
 Gulati et al. 2020, "Conformer" (the block); Lipman et al. 2022 (the flow); paper, motion sampler.
 """
 
@@ -21,6 +25,7 @@ from facespeak_jax.motion.reducer import NoiseReducer
 HISTORY = 8  # frames before its own that a window sees
 WINDOW = 128  # frames sampled at once; what the vector field is trained on
 REACH = 32  # frames to either side that attention sees
+RESPONSE = 12  # frames before and after a cue in which the head responds to it
 
 
 def pool(x: Float[Array, "b m c"]) -> Float[Array, "b t c"]:
@@ -91,10 +96,43 @@ class ConformerBlock(nn.Module):
         return layers.hide(norm("last")(x), valid)
 
 
+class Accent(nn.Module):
+    """Text at 25 Hz (b, t, c) -> what it adds to each frame's code (b, t, latent).
+
+    Each of a few numbers that a frame of text is read for, the cues, has one response in time:
+    so little that no sentence can be learned by heart. No text (zeros) adds nothing.
+    """
+
+    latent: int
+    cues: int
+
+    def setup(self):
+        self.normal = nn.LayerNorm(use_scale=False, use_bias=False)
+        self.listen = nn.Dense(self.cues, use_bias=False)
+        self.respond = nn.Conv(
+            self.latent, (2 * RESPONSE + 1,), use_bias=False, kernel_init=nn.initializers.zeros
+        )
+
+    def hear(
+        self, text: Float[Array, "b t c"], valid: Bool[Array, "b t"]
+    ) -> Float[Array, "b t {self.cues}"]:
+        """The cues."""
+        return self.listen(self.normal(layers.hide(text.astype(jnp.float32), valid)))
+
+    def __call__(
+        self, text: Float[Array, "b t c"], valid: Bool[Array, "b t"]
+    ) -> Float[Array, "b t {self.latent}"]:
+        return layers.hide(self.respond(self.hear(text, valid)), valid)
+
+
 class MotionPrior(nn.Module):
-    """Text at 25 Hz (b, t, c) and the portrait's alpha_head (b, a) -> mu (b, t, latent)."""
+    """Text at 25 Hz (b, t, c) and the portrait's alpha_head (b, a) -> mu (b, t, latent).
+
+    `accent` is the part of mu that is a linear response to the text.
+    """
 
     latent: int = 6
+    cues: int = 2
     width: int = 128
     depth: int = 4
     heads: int = 4
@@ -103,6 +141,15 @@ class MotionPrior(nn.Module):
     expand: int = 2
     dropout: float = 0.1
     dtype: Any = jnp.float32
+
+    def setup(self):
+        self.response = Accent(self.latent, self.cues)
+
+    def accent(
+        self, text: Float[Array, "b t c"], lengths: Int[Array, " b"]
+    ) -> Float[Array, "b t {self.latent}"]:
+        """What of mu the text alone adds; nothing where nothing is said."""
+        return self.response(text, layers.mask(lengths, text.shape[1]))
 
     @nn.compact
     def __call__(
@@ -114,10 +161,8 @@ class MotionPrior(nn.Module):
         train: bool = False,
     ) -> Float[Array, "b t {self.latent}"]:
         valid = layers.mask(lengths, text.shape[1])
-        # What is dropped of the text itself keeps a few hundred sentences from being learned by
-        # heart: how the head moves is mostly not in them.
-        text = nn.Dropout(self.dropout)(layers.hide(text, valid), deterministic=not train)
-        x = nn.Dense(self.width, dtype=self.dtype, name="text")(text)
+        # The cues alone: all features of the text would be learned by heart, sentence by sentence.
+        x = nn.Dense(self.width, dtype=self.dtype, name="text")(self.response.hear(text, valid))
         x = x + nn.Dense(self.width, dtype=self.dtype, name="source")(source)[:, None, :]
         for index in range(self.depth):
             block = ConformerBlock(
@@ -133,7 +178,7 @@ class MotionPrior(nn.Module):
         mu = nn.Dense(self.latent, kernel_init=nn.initializers.zeros, name="mean")(
             x.astype(jnp.float32)
         )
-        return layers.hide(mu, valid)
+        return layers.hide(mu, valid) + self.response(text, valid)
 
 
 class MotionField(nn.Module):
@@ -272,13 +317,15 @@ def sample_motion(
     frames. Pure, of any length: the same key gives the same motion, alone or in a longer bucket.
     """
     pooled = pool(text)
-    mu: Any = prior.apply({"params": params["motion_prior"]}, pooled, source, lengths)
+    of_prior = {"params": params["motion_prior"]}
+    mu: Any = prior.apply(of_prior, pooled, source, lengths)
+    accent: Any = prior.apply(of_prior, pooled, lengths, method="accent")
     noise = jax.vmap(lambda key: flow.frame_noise(key, mu.shape[1], mu.shape[2]))(keys)
     past = held(reducer, params["reducer"], source)
     code = chain(
         field,
         {"params": params["motion_field"]},
-        mu,
+        mu - accent,
         source,
         past,
         lengths,
@@ -287,7 +334,7 @@ def sample_motion(
         steps=steps,
     )
     # The rest before it is decoded, too, or the first frames would lean on an edge.
-    code = jnp.concatenate([past, code], axis=1)
+    code = jnp.concatenate([past, code + accent], axis=1)
     alpha: Any = reducer.apply(
         {"params": params["reducer"]}, code, source, lengths + HISTORY, method="decode"
     )

@@ -101,6 +101,9 @@ class MotionModules:
 
         Half of the stretches, and all without a history, stand for the beginning of a clip: the
         `pose` of their first frame is then their portrait's and, held, their history.
+
+        The flow is of what the accent leaves. A history is left as it is, with accents that were
+        sampled apart: the text before the stretch is not known here, and they are small.
         """
         text = self.head_text(text)
         keys = jax.random.split(key, 5)
@@ -110,18 +113,15 @@ class MotionModules:
         past = jnp.where(goes_on[:, None, None], code[:, :HISTORY], rest)
         past, now = jax.lax.stop_gradient((past, code[:, HISTORY:]))
         valid = layers.mask(lengths, now.shape[1])
+        pooled, of_prior = sampler.pool(text), {"params": params["motion_prior"]}
         mu = self.prior.apply(
-            {"params": params["motion_prior"]},
-            sampler.pool(text),
-            source,
-            lengths,
-            train=True,
-            rngs={"dropout": keys[0]},
+            of_prior, pooled, source, lengths, train=True, rngs={"dropout": keys[0]}
         )
+        accent = self.prior.apply(of_prior, pooled, lengths, method="accent")
         prior = layers.masked_mean(0.5 * (jnp.square(now - mu) + math.log(2 * math.pi)), valid)
         # The prior learns from its likelihood alone: through the flow it would learn to be easy,
         # not right.
-        mean = jax.lax.stop_gradient(mu)
+        mean, accent = jax.lax.stop_gradient((mu - accent, accent))
 
         def velocity(x: Float[Array, "b t d"], time: Float[Array, " b"]) -> Float[Array, "b t d"]:
             return self.field.apply(
@@ -138,7 +138,7 @@ class MotionModules:
 
         noise = jax.random.normal(keys[3], now.shape)
         time = jax.random.uniform(keys[4], lengths.shape)
-        cfm = flow.OTCFM().loss(velocity, mean + noise, now, time, valid)
+        cfm = flow.OTCFM().loss(velocity, mean + noise, now - accent, time, valid)
         total = self.loss.prior * prior + self.loss.cfm * cfm
         return total, {"prior": prior, "cfm": cfm}
 

@@ -96,20 +96,52 @@ def test_a_pose_held_for_a_plain_reducer_is_that_pose():
     np.testing.assert_allclose(alpha, jnp.repeat(pose[:, None], 8, axis=1), atol=1e-5)
 
 
-def test_prior_drops_features_of_the_text_in_training():
-    """Before any layer has seen them, or sentences would be learned by heart; never in sampling."""
-    prior = sampler.MotionPrior(latent=LATENT, width=16, depth=0, dropout=0.5)
-    text, source, lengths = noise(1, 2, 12, TEXT), noise(2, 2, HEAD), jnp.array([12, 7])
-    params = randomised(prior, text, source, lengths)
+def heard(text, params, *, respond=None):
+    """The accent of a text, by hand: normalised features, a few cues, a response to each."""
+    listen, kernel = (
+        np.asarray(params["response"][name]["kernel"]) for name in ("listen", "respond")
+    )
+    text = np.asarray(text, np.float64)
+    normal = (text - text.mean(-1, keepdims=True)) / np.sqrt(text.var(-1, keepdims=True) + 1e-6)
+    cues = np.pad(normal @ listen, ((0, 0), (sampler.RESPONSE, sampler.RESPONSE), (0, 0)))
+    each = [cues[:, k : k + text.shape[1]] @ kernel[k] for k in range(len(kernel))]
+    return np.sum(each, axis=0)
 
-    def trained(seed):
-        rngs = {"dropout": jax.random.key(seed)}
-        return prior.apply(params, text, source, lengths, train=True, rngs=rngs)
 
-    assert float(jnp.abs(trained(1) - trained(2)).max()) > 1e-2
-    sampled = prior.apply(params, text, source, lengths)
-    many = jnp.mean(jnp.stack([trained(seed) for seed in range(200)]), axis=0)
-    assert float(jnp.abs(many - sampled).mean()) < 0.2 * float(jnp.abs(trained(1) - sampled).mean())
+def test_accent_is_a_response_to_each_cue():
+    text, lengths = noise(1, 2, 40, TEXT), jnp.array([40, 40])
+    params = prior_params()["params"]
+    found = PRIOR.apply({"params": params}, text, lengths, method="accent")
+    assert found.shape == (2, 40, LATENT)
+    np.testing.assert_allclose(found, heard(text, params), atol=1e-4)
+    # In silence, and where nothing is left to say, there is none.
+    assert not np.any(PRIOR.apply({"params": params}, 0 * text, lengths, method="accent"))
+    short = PRIOR.apply({"params": params}, text, jnp.array([40, 9]), method="accent")
+    np.testing.assert_allclose(short[1, :9], heard(text[1:, :9], params)[0], atol=1e-4)
+    assert not np.any(short[1, 9:])
+
+
+def test_prior_knows_of_the_text_what_its_cues_tell():
+    """So that it has no sentence to learn by heart: whatever leaves the cues as they are, such as
+    louder features, changes nothing."""
+    text, source, lengths = noise(1, 1, 30, TEXT), noise(2, 1, HEAD), jnp.array([30])
+    params = prior_params()
+    kernel = np.asarray(params["params"]["response"]["listen"]["kernel"])
+    assert kernel.shape == (TEXT, PRIOR.cues)
+    # Directions that no cue reads, and that keep the mean and the length of what they are added to.
+    normal = np.asarray(text[0]) - np.asarray(text[0]).mean(-1, keepdims=True)
+    turned = []
+    for row in normal:
+        seen = np.linalg.qr(np.column_stack([np.ones(TEXT), kernel]))[0]
+        hidden = row - seen @ (seen.T @ row)
+        other = np.roll(row, 3) - seen @ (seen.T @ np.roll(row, 3))
+        other *= np.linalg.norm(hidden) / np.linalg.norm(other)
+        turned.append(row - hidden + other)
+    turned = jnp.array(np.array(turned)[None], jnp.float32)
+    assert float(jnp.abs(turned - text).max()) > 0.1
+    mean = mean_of(params, text, source, lengths)
+    np.testing.assert_allclose(mean_of(params, turned, source, lengths), mean, atol=1e-4)
+    assert float(jnp.abs(mean_of(params, -text, source, lengths) - mean).max()) > 1e-2
 
 
 def test_prior_sees_no_further_than_its_layers_reach():
@@ -202,6 +234,86 @@ def test_motion_is_the_same_alone_and_in_a_longer_bucket():
         assert float(jnp.abs(bucket[row, length:]).max()) == 0.0
     other = run(text, source, lengths, jax.random.split(jax.random.key(1), 2))
     assert float(jnp.abs(other - bucket)[0, :150].mean()) > 1e-2
+
+
+def test_accent_learns_a_nod():
+    """Of one feature of the text, through noise ten times as loud, by the squared error alone."""
+    accent = sampler.Accent(latent=1, cues=2)
+    valid = jnp.ones((64, 100), bool)
+    kernel = np.zeros(2 * sampler.RESPONSE + 1)
+    kernel[9:16] = -np.hanning(7)
+
+    def draw(key):
+        text = jax.random.normal(key, (64, 100, TEXT))
+        normal = (text - text.mean(-1, keepdims=True)) / text.std(-1, keepdims=True)
+        nod = jax.vmap(lambda x: jnp.convolve(x, kernel[::-1], mode="same"))(normal[..., 4])
+        return text, nod[..., None]
+
+    params = accent.init(KEY, *(x[:1] for x in (draw(KEY)[0], valid)))
+    optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, 400))
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params, state, key):
+        keys = jax.random.split(key)
+        text, nod = draw(keys[0])
+        target = nod + 10 * jnp.std(nod) * jax.random.normal(keys[1], nod.shape)
+
+        def loss(p):
+            return jnp.mean(jnp.square(accent.apply(p, text, valid) - target))
+
+        updates, state = optimizer.update(jax.grad(loss)(params), state)
+        return optax.apply_updates(params, updates), state
+
+    for index in range(400):
+        params, state = step(params, state, jax.random.fold_in(KEY, index))
+    text, nod = draw(jax.random.key(99))
+    found = accent.apply(params, text, valid)
+    assert np.corrcoef(found.ravel(), nod.ravel())[0, 1] > 0.9
+
+
+def test_what_is_sampled_is_moved_by_the_accent():
+    """The flow is of what the text leaves: without another way in, a text adds its accent to each
+    frame of what the same noise gives in silence, over all windows."""
+    part = NoiseReducer(head=LATENT, latent=LATENT, plain=True)
+    of_prior = {**prior_params()["params"]}
+    of_prior["text"] = jax.tree.map(jnp.zeros_like, of_prior["text"])
+    shapes = noise(1, 1, 8, LATENT), noise(2, 1, LATENT), jnp.array([8])
+    of_prior["source"] = {"kernel": noise(20, LATENT, 16), "bias": of_prior["source"]["bias"]}
+    source = noise(8, 1, LATENT)
+    params = {
+        "motion_prior": of_prior,
+        "motion_field": FIELD.init(
+            KEY,
+            *(x[:1] for x in field_inputs(12)[:3]),
+            source,
+            field_inputs(12)[4][:1],
+            jnp.array([12]),
+        )["params"],
+        "reducer": randomised(part, *shapes)["params"],
+    }
+    frames = sampler.WINDOW + 30
+    text, lengths = noise(7, 1, 4 * frames, TEXT), jnp.array([frames])
+
+    @jax.jit
+    def run(text):
+        alpha = sampler.sample_motion(
+            PRIOR,
+            FIELD,
+            part,
+            params,
+            text,
+            source,
+            lengths,
+            KEY[None],
+            solver=flow.Midpoint(),
+            steps=2,
+        )
+        return part.apply({"params": params["reducer"]}, alpha, lengths, method="encode")
+
+    accent = PRIOR.apply({"params": of_prior}, sampler.pool(text), lengths, method="accent")
+    assert float(jnp.abs(accent).mean()) > 1e-2
+    np.testing.assert_allclose(run(text) - run(0 * text), accent, atol=1e-3)
 
 
 @pytest.fixture(scope="module")

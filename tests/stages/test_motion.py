@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from facespeak_jax.data.examples.motion import HISTORY
+from facespeak_jax.motion import sampler
 from facespeak_jax.rates import MELS_PER_FRAME
 from facespeak_jax.speech import mel
 from facespeak_jax.speech.text import SYMBOLS
@@ -185,6 +186,34 @@ def test_a_clip_begins_in_its_first_pose(prepared):
     assert float(loss(code, pose, source, False)) == float(loss(*elsewhere, False))
     assert abs(float(loss(code, pose, source, True) - loss(*elsewhere, True))) > 1e-4
     assert abs(float(loss(code, pose, source, False) - loss(code, pose + 1, source, False))) > 1e-4
+
+
+def test_the_flow_is_of_what_the_accent_leaves(prepared):
+    """Codes that follow a text by its accent cost what the codes without it do in silence."""
+    stage, params, batch, _, _ = prepared
+    alpha, source = batch["alpha"][..., :6], batch["source"][:, :6]
+    text = stage.text(params["frozen"], batch).features
+    code = stage._code(params["model"], alpha, batch["length"])
+    model = jax.tree.map(lambda x: x + 0.02, params["model"])
+    model["motion_prior"]["text"]["kernel"] *= 0  # nothing but the accent comes from the text
+    accent = stage.modules.prior.apply(
+        {"params": model["motion_prior"]}, sampler.pool(text), batch["length"], method="accent"
+    )
+    assert float(jnp.abs(accent).mean()) > 1e-3
+    never = jnp.zeros(len(code), bool)
+
+    @jax.jit
+    def told(text, code):
+        return stage.modules.sampler_loss(
+            model, text, code, alpha[:, HISTORY], source, never, batch["length"], KEY
+        )[1]
+
+    found, plain = told(text, code.at[:, HISTORY:].add(accent)), told(0 * text, code)
+    for name in ("prior", "cfm"):
+        np.testing.assert_allclose(found[name], plain[name], rtol=1e-5)
+        assert (
+            abs(float(told(0 * text, code.at[:, HISTORY:].add(accent))[name] - plain[name])) > 1e-6
+        )
 
 
 def test_a_head_that_is_told_nothing(prepared):
