@@ -5,9 +5,8 @@ noise drawn around it, N(mu, I), to a code f_c of the noise reducer (optimal-tra
 matching). Long utterances are sampled window by window, each seeing the last frames of the one
 before, and the first one the portrait's pose, held: so a head sets out from where it is.
 
-What the text asks of the head, a nod on a stressed vowel, is small beside all it does. So a part of
-mu, the accent, is a linear response to the text, and the flow is of what it leaves: a field need
-not learn to pass on what it can hardly see.
+A part of mu, the accent, is a linear response to the text (`accent.py`), and the flow is of what
+it leaves.
 
 Gulati et al. 2020, "Conformer" (the block); Lipman et al. 2022 (the flow); paper, motion sampler.
 """
@@ -20,12 +19,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from facespeak_jax import flow, layers, rates
+from facespeak_jax.motion.accent import Accent
 from facespeak_jax.motion.reducer import NoiseReducer
 
 HISTORY = 8  # frames before its own that a window sees
 WINDOW = 128  # frames sampled at once; what the vector field is trained on
 REACH = 32  # frames to either side that attention sees
-RESPONSE = 12  # frames before and after a cue in which the head responds to it
 
 
 def pool(x: Float[Array, "b m c"]) -> Float[Array, "b t c"]:
@@ -94,35 +93,6 @@ class ConformerBlock(nn.Module):
         x = x + drop(convolution(norm("convolution")(x), valid))
         x = x + half("second", x)
         return layers.hide(norm("last")(x), valid)
-
-
-class Accent(nn.Module):
-    """Text at 25 Hz (b, t, c) -> what it adds to each frame's code (b, t, latent).
-
-    Each of a few numbers that a frame of text is read for, the cues, has one response in time:
-    so little that no sentence can be learned by heart. No text (zeros) adds nothing.
-    """
-
-    latent: int
-    cues: int
-
-    def setup(self):
-        self.normal = nn.LayerNorm(use_scale=False, use_bias=False)
-        self.listen = nn.Dense(self.cues, use_bias=False)
-        self.respond = nn.Conv(
-            self.latent, (2 * RESPONSE + 1,), use_bias=False, kernel_init=nn.initializers.zeros
-        )
-
-    def hear(
-        self, text: Float[Array, "b t c"], valid: Bool[Array, "b t"]
-    ) -> Float[Array, "b t {self.cues}"]:
-        """The cues."""
-        return self.listen(self.normal(layers.hide(text.astype(jnp.float32), valid)))
-
-    def __call__(
-        self, text: Float[Array, "b t c"], valid: Bool[Array, "b t"]
-    ) -> Float[Array, "b t {self.latent}"]:
-        return layers.hide(self.respond(self.hear(text, valid)), valid)
 
 
 class MotionPrior(nn.Module):

@@ -96,31 +96,6 @@ def test_a_pose_held_for_a_plain_reducer_is_that_pose():
     np.testing.assert_allclose(alpha, jnp.repeat(pose[:, None], 8, axis=1), atol=1e-5)
 
 
-def heard(text, params, *, respond=None):
-    """The accent of a text, by hand: normalised features, a few cues, a response to each."""
-    listen, kernel = (
-        np.asarray(params["response"][name]["kernel"]) for name in ("listen", "respond")
-    )
-    text = np.asarray(text, np.float64)
-    normal = (text - text.mean(-1, keepdims=True)) / np.sqrt(text.var(-1, keepdims=True) + 1e-6)
-    cues = np.pad(normal @ listen, ((0, 0), (sampler.RESPONSE, sampler.RESPONSE), (0, 0)))
-    each = [cues[:, k : k + text.shape[1]] @ kernel[k] for k in range(len(kernel))]
-    return np.sum(each, axis=0)
-
-
-def test_accent_is_a_response_to_each_cue():
-    text, lengths = noise(1, 2, 40, TEXT), jnp.array([40, 40])
-    params = prior_params()["params"]
-    found = PRIOR.apply({"params": params}, text, lengths, method="accent")
-    assert found.shape == (2, 40, LATENT)
-    np.testing.assert_allclose(found, heard(text, params), atol=1e-4)
-    # In silence, and where nothing is left to say, there is none.
-    assert not np.any(PRIOR.apply({"params": params}, 0 * text, lengths, method="accent"))
-    short = PRIOR.apply({"params": params}, text, jnp.array([40, 9]), method="accent")
-    np.testing.assert_allclose(short[1, :9], heard(text[1:, :9], params)[0], atol=1e-4)
-    assert not np.any(short[1, 9:])
-
-
 def test_prior_knows_of_the_text_what_its_cues_tell():
     """So that it has no sentence to learn by heart: whatever leaves the cues as they are, such as
     louder features, changes nothing."""
@@ -234,42 +209,6 @@ def test_motion_is_the_same_alone_and_in_a_longer_bucket():
         assert float(jnp.abs(bucket[row, length:]).max()) == 0.0
     other = run(text, source, lengths, jax.random.split(jax.random.key(1), 2))
     assert float(jnp.abs(other - bucket)[0, :150].mean()) > 1e-2
-
-
-def test_accent_learns_a_nod():
-    """Of one feature of the text, through noise ten times as loud, by the squared error alone."""
-    accent = sampler.Accent(latent=1, cues=2)
-    valid = jnp.ones((64, 100), bool)
-    kernel = np.zeros(2 * sampler.RESPONSE + 1)
-    kernel[9:16] = -np.hanning(7)
-
-    def draw(key):
-        text = jax.random.normal(key, (64, 100, TEXT))
-        normal = (text - text.mean(-1, keepdims=True)) / text.std(-1, keepdims=True)
-        nod = jax.vmap(lambda x: jnp.convolve(x, kernel[::-1], mode="same"))(normal[..., 4])
-        return text, nod[..., None]
-
-    params = accent.init(KEY, *(x[:1] for x in (draw(KEY)[0], valid)))
-    optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, 400))
-    state = optimizer.init(params)
-
-    @jax.jit
-    def step(params, state, key):
-        keys = jax.random.split(key)
-        text, nod = draw(keys[0])
-        target = nod + 10 * jnp.std(nod) * jax.random.normal(keys[1], nod.shape)
-
-        def loss(p):
-            return jnp.mean(jnp.square(accent.apply(p, text, valid) - target))
-
-        updates, state = optimizer.update(jax.grad(loss)(params), state)
-        return optax.apply_updates(params, updates), state
-
-    for index in range(400):
-        params, state = step(params, state, jax.random.fold_in(KEY, index))
-    text, nod = draw(jax.random.key(99))
-    found = accent.apply(params, text, valid)
-    assert np.corrcoef(found.ravel(), nod.ravel())[0, 1] > 0.9
 
 
 def test_what_is_sampled_is_moved_by_the_accent():
