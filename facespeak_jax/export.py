@@ -4,11 +4,13 @@
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import flax.errors
 import flax.traverse_util
 import ml_collections
 import numpy as np
@@ -103,6 +105,27 @@ def _checked(root: epath.Path) -> dict[str, bytes]:
         if hashlib.sha256(content[name]).hexdigest() != sums.get(name):
             raise BadWeights(f"{root / name} does not match {SUMS}: damaged; fetch it again")
     return content
+
+
+def fitting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which raises BadWeights where the model looks for parameters in vain: weights
+    of another version of a part, which their config alone does not tell."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except (
+            flax.errors.ScopeParamNotFoundError,
+            flax.errors.ScopeParamShapeError,
+            flax.errors.ScopeCollectionNotFound,
+        ) as error:
+            raise BadWeights(
+                f"These weights are for another model ({str(error).split(' (https')[0]}); use the "
+                "version of facespeak_jax they belong to."
+            ) from error
+
+    return called
 
 
 def check_shapes(params: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:

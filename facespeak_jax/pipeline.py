@@ -74,7 +74,8 @@ class FaceSpeaker:
         self._move = self._jit(sampling.move)
 
     def _jit(self, function: Callable, *static: str) -> Callable:
-        compiled = jax.jit(functools.partial(function, self._model), static_argnames=static)
+        fitting = functools.partial(export.fitting(function), self._model)
+        compiled = jax.jit(fitting, static_argnames=static)
         return functools.partial(compiled, self._params)
 
     def speak(
@@ -106,8 +107,8 @@ class FaceSpeaker:
           progress: called with (frames drawn, frames in all).
 
         Raises:
-          WeightsIncomplete, UnreadableImage, NoFace, SeveralFaces, EmptyText, NothingToPronounce,
-          UnknownSymbol, TextTooLong.
+          WeightsIncomplete, BadWeights, UnreadableImage, NoFace, SeveralFaces, EmptyText,
+          NothingToPronounce, UnknownSymbol, TextTooLong.
         """
         self._require("speak", (*sampling.FACE, *sampling.SPEECH, *sampling.MOTION))
         tokens = self._tokens(text)
@@ -151,7 +152,8 @@ class FaceSpeaker:
           driving: a video of one person, at most a minute.
 
         Raises:
-          WeightsIncomplete, UnreadableImage, NoFace, SeveralFaces, UnreadableVideo, RejectedClip.
+          WeightsIncomplete, BadWeights, UnreadableImage, NoFace, SeveralFaces, UnreadableVideo,
+          RejectedClip.
         """
         self._require("reenact", sampling.FACE)
         aligned = portrait.align(source, size=self.size, face_index=face_index)
@@ -226,7 +228,7 @@ def load(directory: str | os.PathLike = WEIGHTS) -> FaceSpeaker:
     been given a cache already, so that the next process starts fast.
 
     Raises:
-      BadWeights: incomplete, damaged, or made for another model.
+      BadWeights: incomplete or damaged; those of another model are found out when they are used.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
         cache = Path(os.environ.get("FACESPEAK_CACHE", Path.home() / ".cache" / "facespeak"))

@@ -1,6 +1,8 @@
 import hashlib
 import pickle
 
+import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
@@ -88,3 +90,15 @@ def test_shapes_are_compared_with_the_differences_shown(directory):
         export.check_shapes(weights, other, "w")
     assert "encoder/stem/kernel: (3, 3) in w, (3, 4) in the model" in str(caught.value)
     assert "encoder/stem/bias: missing in w, (4,) in the model" in str(caught.value)
+
+
+def test_parameters_of_another_version_are_bad_weights():
+    part, x = nn.Dense(3), np.ones((1, 2), np.float32)
+    good = part.init(jax.random.key(0), x)
+    run = export.fitting(part.apply)
+    np.testing.assert_array_equal(run(good, x), part.apply(good, x))
+    renamed = {"params": {"weight": good["params"]["kernel"], "bias": good["params"]["bias"]}}
+    wider = {"params": {"kernel": np.ones((4, 3), np.float32), "bias": good["params"]["bias"]}}
+    for other in (renamed, wider, {}):
+        with pytest.raises(export.BadWeights, match="another model"):
+            run(other, x)

@@ -109,6 +109,14 @@ def test_weights_without_speech_only_reenact(tmp_path, driving):
         face.speak(astronaut(), TEXT)
 
 
+def test_weights_of_an_earlier_version_say_so(tmp_path):
+    """Their motion prior read the text itself, and not cues."""
+    weights = export.load(tiny.write(tmp_path))
+    del weights.params["motion_prior"]["response"]
+    with pytest.raises(export.BadWeights, match="response"):
+        pipeline.FaceSpeaker(weights).speak(astronaut(), TEXT)
+
+
 SCRIPT = """
 import sys
 import facespeak_jax

@@ -118,7 +118,7 @@ class MotionPrior(nn.Module):
     def accent(
         self, text: Float[Array, "b t c"], lengths: Int[Array, " b"]
     ) -> Float[Array, "b t {self.latent}"]:
-        """What of mu the text alone adds; nothing where nothing is said."""
+        """What of mu the text alone adds; nothing without a text (zeros)."""
         return self.response(text, layers.mask(lengths, text.shape[1]))
 
     @nn.compact

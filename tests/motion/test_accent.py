@@ -28,7 +28,7 @@ def test_accent_is_a_response_to_each_cue():
     found = part.apply(params, text, valid)
     assert float(jnp.abs(found).mean()) > 0.1
     np.testing.assert_allclose(found, by_hand(text, params), atol=1e-4)
-    # In silence, and where nothing is left to say, there is none.
+    # Without a text, and where it has ended, there is none.
     assert not np.any(part.apply(params, 0 * text, valid))
     short = part.apply(params, text, valid.at[1, 9:].set(False))
     np.testing.assert_allclose(short[1, :9], by_hand(text[1:, :9], params)[0], atol=1e-4)

@@ -213,7 +213,7 @@ def test_motion_is_the_same_alone_and_in_a_longer_bucket():
 
 def test_what_is_sampled_is_moved_by_the_accent():
     """The flow is of what the text leaves: without another way in, a text adds its accent to each
-    frame of what the same noise gives in silence, over all windows."""
+    frame of what the same noise gives without one, over all windows."""
     part = NoiseReducer(head=LATENT, latent=LATENT, plain=True)
     of_prior = {**prior_params()["params"]}
     of_prior["text"] = jax.tree.map(jnp.zeros_like, of_prior["text"])

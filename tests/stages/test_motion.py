@@ -189,7 +189,7 @@ def test_a_clip_begins_in_its_first_pose(prepared):
 
 
 def test_the_flow_is_of_what_the_accent_leaves(prepared):
-    """Codes that follow a text by its accent cost what the codes without it do in silence."""
+    """Codes that follow a text by its accent cost what the codes without it do without a text."""
     stage, params, batch, _, _ = prepared
     alpha, source = batch["alpha"][..., :6], batch["source"][:, :6]
     text = stage.text(params["frozen"], batch).features

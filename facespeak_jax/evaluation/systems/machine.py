@@ -84,7 +84,8 @@ class Machine:
         self._render = jax.jit(self._with(sampling.render))
 
     def _with(self, function: Callable) -> Callable:
-        return lambda params, *arguments, **static: function(
+        fitting = export.fitting(function)
+        return lambda params, *arguments, **static: fitting(
             self._model, params, *arguments, **static
         )
 
